@@ -1,0 +1,68 @@
+// Vectors of eight floats (AVX2, FMA, F16C): loads that widen the 16-bit types, sums of lanes in one fixed order.
+// For the files of the fast backend alone, which are compiled for these instructions.
+#ifndef DYNLORA_KERNELS_CPU_VEC_H
+#define DYNLORA_KERNELS_CPU_VEC_H
+
+#include <immintrin.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "dynlora/tensor.h"
+
+#define VEC 8
+
+#define VEC_INLINE static inline __attribute__((always_inline))
+
+// Keeps gcc from turning a load that several products share back into a memory operand of each of them.
+#define VEC_PIN(v) __asm__("" : "+x"(v))
+
+VEC_INLINE size_t vec_bytes(enum dyn_dtype dtype)
+{
+        return dtype == DYN_F32 ? sizeof(float) : sizeof(uint16_t);
+}
+
+static const int8_t vec_bf16_order[32] __attribute__((aligned(32))) = {-1, -1, 0, 1, -1, -1, 2, 3, -1, -1, 4, 5, -1, -1,
+        6, 7, -1, -1, 8, 9, -1, -1, 10, 11, -1, -1, 12, 13, -1, -1, 14, 15};
+
+// Eight elements from p on. bfloat16: both halves hold all eight, and one shuffle puts each element over zeros.
+VEC_INLINE __m256 vec_load(const void *p, enum dyn_dtype dtype)
+{
+        if (dtype == DYN_F32)
+                return _mm256_loadu_ps(p);
+        __m128i half = _mm_loadu_si128(p);
+
+        if (dtype == DYN_F16)
+                return _mm256_cvtph_ps(half);
+        __m256i both = _mm256_broadcastsi128_si256(half);
+
+        __asm__("vpshufb %1, %0, %0" : "+x"(both) : "m"(vec_bf16_order));
+        return _mm256_castsi256_ps(both);
+}
+
+// The first n < 8 elements, zeros behind them; reads nothing beyond.
+VEC_INLINE __m256 vec_load_part(const void *p, enum dyn_dtype dtype, size_t n)
+{
+        float padded[VEC] = {0};
+
+        memcpy(padded, p, n * vec_bytes(dtype));
+        return vec_load(padded, dtype);
+}
+
+VEC_INLINE void vec_store_part(float *p, __m256 v, size_t n)
+{
+        float whole[VEC];
+
+        _mm256_storeu_ps(whole, v);
+        memcpy(p, whole, n * sizeof *p);
+}
+
+// The four sums of the lanes of a, b, c and d, each as ((0 + 1) + (2 + 3)) + ((4 + 5) + (6 + 7)).
+VEC_INLINE __m128 vec_sum4(__m256 a, __m256 b, __m256 c, __m256 d)
+{
+        __m256 sums = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
+
+        return _mm_add_ps(_mm256_castps256_ps128(sums), _mm256_extractf128_ps(sums, 1));
+}
+
+#endif

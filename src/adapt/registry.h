@@ -1,0 +1,129 @@
+// Which adapters there are by name: each name has at most one published version, and a state for people. A thin book
+// over dyn_adapter (dynlora/engine.h). Reading, checking and hashing run on the libuv pool and come back here;
+// publishing is one pointer swap; a running request keeps the version that it began with, and a version that is no
+// longer published goes with its last request. Nothing is written to the store: what is unregistered here comes back
+// from there at the next start. Loop thread, all of it, unless a function says otherwise.
+#ifndef DYNLORA_ADAPT_REGISTRY_H
+#define DYNLORA_ADAPT_REGISTRY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <uv.h>
+
+#include "dynlora/engine.h"
+
+struct registry;
+
+enum adapter_state { ADAPTER_LOADING, ADAPTER_READY, ADAPTER_DRAINING, ADAPTER_FAILED };
+
+// "loading", ...
+const char *adapter_state_name(enum adapter_state);
+
+// A version of a name, published or draining. It stays, and its adapter stays pinned, while in_flight is not 0.
+struct adapter_version {
+        struct adapter_entry *entry;
+        struct dyn_adapter *adapter;
+        int in_flight; // requests running on it
+};
+
+// One name. Listed from the moment its first load begins until it is removed and its last request has ended. Pointers
+// to it are good until control returns to the loop, or while a request of it runs.
+struct adapter_entry {
+        const char *name;
+        const char *source; // the folder it was loaded from, or is being loaded from; as it was given
+        // LOADING: no version yet. READY: published; a replacement may be on its way. DRAINING: removed, but requests
+        // still run. FAILED: a folder of the store that was refused.
+        enum adapter_state state;
+        const char *error;               // FAILED: why; else NULL
+        struct adapter_version *current; // READY: the published version; else NULL
+        bool updating;                   // READY: a load for this name is running
+        int in_flight;                   // requests running now, on all its versions
+        uint64_t requests, tokens;       // since it was registered; an update does not start them anew
+};
+
+// What the entry's version is: the published one, or the newest draining one; NULL if it has none.
+const struct dyn_adapter_info *adapter_entry_info(const struct adapter_entry *);
+
+struct registry_options {
+        struct dyn_engine *engine;
+        uv_loop_t *loop;
+        const char *base;         // the base's id in the API: no adapter may take it
+        const char *store;        // the store's folder; NULL: there is none
+        const char *const *roots; // (n_roots) further folders that a registration may point into
+        int n_roots;
+};
+
+// Fails if the store or a root is not a folder. The strings are copied.
+enum dyn_status registry_create(struct registry **, const struct registry_options *, struct dyn_error *);
+
+// No more loads: those that have not begun are cancelled, and the done of each is called with DYN_BUSY as the loop runs
+// on. Loads that have begun keep the loop alive until they end.
+void registry_stop(struct registry *);
+
+// After registry_stop and when the loop has nothing left to do; no request may be running. Before the engine goes.
+void registry_destroy(struct registry *);
+
+// Loads every folder of the store, several at a time, as adapters of their names. A folder that is refused stays listed
+// as FAILED with its reason. Names that start with '.' are passed over. done (may be NULL) is called once, when the
+// last one has been read, or before this returns if there is none; progress and refusals are logged. DYN_IO if the
+// store cannot be read.
+enum dyn_status registry_scan_store(
+        struct registry *, void (*done)(void *ctx, int n_ready, int n_failed), void *ctx, struct dyn_error *);
+
+enum registry_outcome { REGISTRY_NEW, REGISTRY_UPDATED, REGISTRY_SAME };
+
+// How a load ended. Called on the loop, exactly once, never from within registry_load. DYN_OK: entry is READY and
+// outcome says what happened: 201, 200 (updated), 200 (the content that was there already). Otherwise entry is NULL and
+// nothing has changed: DYN_CONFLICT (the name holds other content and replace was false, or it was removed meanwhile),
+// DYN_FORBIDDEN (the path leads out of the roots), DYN_NOT_FOUND (no such folder), DYN_INVALID and DYN_UNSUPPORTED (a
+// bad adapter), DYN_NO_MEMORY, DYN_BUSY (stopping), DYN_IO.
+typedef void registry_done(void *ctx, enum dyn_status, enum registry_outcome, const struct adapter_entry *entry,
+        const struct dyn_error *error);
+
+// Begins to load a folder under a name; path NULL is the store's folder of that name. DYN_OK: it has begun and done
+// (may be NULL) will be called. Otherwise done is not called: DYN_INVALID (the name), DYN_CONFLICT (a load of this name
+// is running), DYN_BUSY (stopping). Until it ends, a new name is listed as LOADING and a published one keeps serving.
+enum dyn_status registry_load(struct registry *, const char *name, const char *path, bool replace, registry_done *done,
+        void *ctx, struct dyn_error *);
+
+// Unpublishes at once: no new request gets it, running ones end on their version. A load of this name that is running
+// is dropped. gone (may be NULL) is called once, when the last of them has ended; before this returns if none runs
+// (then registry_find no longer knows the name). A name that is already draining is waited for with the others.
+// DYN_NOT_FOUND if there is no such name.
+enum dyn_status registry_remove(
+        struct registry *, const char *name, void (*gone)(void *ctx), void *ctx, struct dyn_error *);
+
+// A name that can be a path segment and a metric label: 1 to 128 of [A-Za-z0-9._-], not starting with '.'; not the
+// base's. DYN_INVALID says which.
+enum dyn_status registry_check_name(const struct registry *, const char *name, struct dyn_error *);
+
+// Whether the folder, and the adapter files in it, lie under the store or a root once every link is followed.
+// DYN_NOT_FOUND, DYN_FORBIDDEN. Touches the disk; any thread.
+enum dyn_status registry_check_path(const struct registry *, const char *path, struct dyn_error *);
+
+// The version that a request asks for with "name" or "name@VERSION" (the version, or the whole SHA-256). DYN_NOT_FOUND:
+// no such adapter (one that failed or drains is none); DYN_BUSY: it is still loading for the first time; DYN_CONFLICT:
+// that version is not the published one. Call registry_begin before control returns to the loop.
+enum dyn_status registry_resolve(struct registry *, const char *name, struct adapter_version **, struct dyn_error *);
+
+// Counts a request in, and out with the tokens that it used. Between the two the version and its adapter stay.
+void registry_begin(struct adapter_version *);
+void registry_end(struct adapter_version *, uint64_t tokens);
+
+// The entry of that name in any state, or NULL.
+const struct adapter_entry *registry_find(const struct registry *, const char *name);
+
+// All entries, by name in byte order.
+int registry_count(const struct registry *);
+const struct adapter_entry *registry_at(const struct registry *, int i);
+
+// Since the start, for the metrics page.
+struct registry_totals {
+        uint64_t loads;    // that were published
+        uint64_t failures; // that were refused
+        uint64_t removals; // names unregistered
+};
+struct registry_totals registry_totals(const struct registry *);
+
+#endif

@@ -1,0 +1,65 @@
+// What the handlers of this room share: the parts of the running server, its state and its counters. Made by api.c, and
+// seen by nobody outside this room. Loop thread.
+#ifndef DYNLORA_API_SERVER_H
+#define DYNLORA_API_SERVER_H
+
+#include <stddef.h>
+
+#include "adapt/registry.h"
+#include "api/counters.h"
+#include "api/problem.h"
+#include "dynlora/engine.h"
+#include "http/http.h"
+#include "text/template.h"
+#include "text/tokenizer.h"
+
+enum api_state { API_STARTING, API_SERVING, API_DRAINING };
+
+struct api {
+        const char *base;        // the base's id
+        const char *model_path;  // its "root"
+        int max_rows, max_queue; // of the engine
+        enum api_state state;
+
+        // From when the model is loaded on; NULL before.
+        struct dyn_engine *engine;
+        const struct dyn_model_info *model;
+        const struct tokenizer *tokenizer;
+        const struct chat_template *chat_template; // NULL if the model ships none
+        struct registry *registry;
+        char fingerprint[80];
+        size_t longest_piece; // bytes of the longest token
+        int64_t loaded_at;    // seconds since 1970
+
+        struct generation *generations; // running, a list
+        void (*idle)(void *ctx);        // wanted when that list becomes empty, or NULL
+        void *idle_ctx;
+        struct counters counters;
+        struct buf chunk; // scratch of stream.c
+};
+
+// DYN_OK if inference calls are taken; else DYN_BUSY, answered as 503.
+enum dyn_status api_check_serving(const struct api *, struct problem *);
+
+// The adapter {name, version} of an answer or null, as API.md shows it; version NULL is the base.
+struct writer;
+void api_write_adapter(struct writer *, const struct adapter_version *);
+const char *api_served_name(const struct api *, const struct adapter_version *);
+
+// Handlers: completions.c, chat.c, tokenize.c, models.c, adapters.c, probes.c, page.c.
+void api_completions(struct http_exchange *, void *ctx);
+void api_chat(struct http_exchange *, void *ctx);
+void api_tokenize(struct http_exchange *, void *ctx);
+void api_detokenize(struct http_exchange *, void *ctx);
+void api_models(struct http_exchange *, void *ctx);
+void api_model(struct http_exchange *, void *ctx);
+void api_adapters(struct http_exchange *, void *ctx);
+void api_adapter(struct http_exchange *, void *ctx);
+void api_adapter_register(struct http_exchange *, void *ctx);
+void api_adapter_remove(struct http_exchange *, void *ctx);
+void api_health(struct http_exchange *, void *ctx);
+void api_ready(struct http_exchange *, void *ctx);
+void api_version(struct http_exchange *, void *ctx);
+void api_metrics(struct http_exchange *, void *ctx);
+
+#endif

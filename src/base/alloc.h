@@ -1,0 +1,27 @@
+// Host memory. Every allocation of the program goes through malloc (jemalloc where the build links it); these wrappers
+// abort when the host has none left, so callers never check. Large device buffers do not come from here. Any thread.
+#ifndef DYNLORA_BASE_ALLOC_H
+#define DYNLORA_BASE_ALLOC_H
+
+#include <stddef.h>
+
+void *mem_alloc(size_t bytes);
+void *mem_zalloc(size_t bytes);
+
+// n elements of a size, zeroed; aborts when the product overflows.
+void *mem_array(size_t n, size_t size);
+
+void *mem_realloc(void *p, size_t bytes);
+char *mem_strdup(const char *s);
+char *mem_strndup(const char *s, size_t len);
+
+// A formatted string, to be freed by the caller.
+char *mem_printf(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+void mem_free(void *p);
+
+// 64-byte aligned, zeroed, in whole pages of its own, or NULL when the system refuses: for the KV cache and weights.
+void *mem_map(size_t bytes);
+void mem_unmap(void *p, size_t bytes);
+
+#endif

@@ -1,0 +1,415 @@
+#include "sched/sched.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "adapt/version.h"
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "sample/sample.h"
+#include "sched/plan.h"
+
+struct sched {
+        struct sched_options o;
+        struct kv_pool *pool;
+        struct sampler *sampler;
+        struct sequence *first_waiting, **end_of_waiting;
+        struct sequence **running; // (max_rows), oldest first
+        int n_running;
+
+        // The step being made.
+        struct plan_view *views;   // (max_rows)
+        struct plan_share *shares; // (max_rows)
+        int n_shares;
+        int32_t *tokens;            // (step_tokens)
+        struct dyn_span *spans;     // (max_rows)
+        struct model_group *groups; // (max_rows)
+        int32_t *logit_rows;        // (max_rows + extra_logits)
+        struct model_step in;
+        float *logits, *raw; // (max_rows + extra_logits, vocab_size), (vocab_size)
+};
+
+struct sched *sched_create(const struct sched_options *o)
+{
+        struct sched *s = mem_zalloc(sizeof *s);
+        size_t rows = (size_t)o->max_rows, logits = rows + (size_t)o->extra_logits;
+        size_t vocab_size = (size_t)model_config(o->model)->vocab_size;
+
+        s->o = *o;
+        s->pool = kv_pool_create(o->kv->n_pages);
+        s->sampler = sampler_create((int)vocab_size);
+        s->end_of_waiting = &s->first_waiting;
+        s->running = mem_array(rows, sizeof *s->running);
+        s->views = mem_array(rows, sizeof *s->views);
+        s->shares = mem_array(rows, sizeof *s->shares);
+        s->tokens = mem_array((size_t)o->step_tokens, sizeof *s->tokens);
+        s->spans = mem_array(rows, sizeof *s->spans);
+        s->groups = mem_array(rows, sizeof *s->groups);
+        s->logit_rows = mem_array(logits, sizeof *s->logit_rows);
+        s->logits = mem_array(logits * vocab_size, sizeof *s->logits);
+        s->raw = mem_array(vocab_size, sizeof *s->raw);
+        return s;
+}
+
+// Waiting and running
+// ------------------------------------------------------------------------------------------------------
+
+void sched_add(struct sched *s, struct sequence *seq)
+{
+        seq->next = NULL;
+        *s->end_of_waiting = seq;
+        s->end_of_waiting = &seq->next;
+}
+
+static void put_back(struct sched *s, struct sequence *seq)
+{
+        seq->next = s->first_waiting;
+        if (s->first_waiting == NULL)
+                s->end_of_waiting = &seq->next;
+        s->first_waiting = seq;
+        atomic_fetch_add(&s->o.metrics->waiting, 1);
+}
+
+static void remove_waiting(struct sched *s, struct sequence **at)
+{
+        struct sequence *seq = *at;
+
+        *at = seq->next;
+        if (seq->next == NULL)
+                s->end_of_waiting = at;
+        atomic_fetch_sub(&s->o.metrics->waiting, 1);
+}
+
+// The request is the submitter's again once END is out: nothing of it is touched afterwards.
+static void end(struct sched *s, struct sequence *seq, enum dyn_finish finish)
+{
+        struct dyn_event event = {
+                .request = seq->request, .kind = DYN_EVENT_END, .finish = finish, .cached_tokens = seq->cached_tokens};
+
+        sequence_release(seq, s->pool);
+        seq->request->sequence = NULL;
+        sequence_destroy(seq);
+        s->o.emit(s->o.ctx, &event);
+}
+
+static void remove_running(struct sched *s, int i)
+{
+        s->n_running--;
+        memmove(s->running + i, s->running + i + 1, (size_t)(s->n_running - i) * sizeof *s->running);
+}
+
+// Cancelled sequences leave, whether they run or wait.
+static void retire(struct sched *s)
+{
+        for (int i = s->n_running - 1; i >= 0; i--)
+                if (atomic_load(&s->running[i]->request->cancelled)) {
+                        struct sequence *seq = s->running[i];
+
+                        remove_running(s, i);
+                        end(s, seq, DYN_FINISH_CANCELLED);
+                }
+        for (struct sequence **at = &s->first_waiting; *at != NULL;) {
+                struct sequence *seq = *at;
+
+                if (atomic_load(&seq->request->cancelled)) {
+                        remove_waiting(s, at);
+                        end(s, seq, DYN_FINISH_CANCELLED);
+                } else {
+                        at = &seq->next;
+                }
+        }
+}
+
+// Reused pages, then fresh ones for all tokens and the next. Leaves a page of room for each running sequence to grow,
+// so that what is admitted is not thrown out at once.
+static bool admit_one(struct sched *s, struct sequence *seq)
+{
+        if (s->o.prefix_cache && seq->request->n_prompt_logprobs < 0) {
+                seq->n_pages = reuse_match(s->pool, &seq->chain, seq->tokens, seq->n_tokens - 1, seq->pages);
+                seq->n_published = seq->n_pages;
+                seq->n_computed = seq->n_pages * DYN_PAGE_TOKENS;
+        }
+        int need = seq->n_tokens / DYN_PAGE_TOKENS + 1 - seq->n_pages;
+        if (need + s->n_running > kv_pool_available(s->pool) && s->n_running > 0) {
+                sequence_release(seq, s->pool);
+                return false;
+        }
+        bool reserved = sequence_reserve(seq, s->pool, seq->n_tokens);
+        assert(reserved); // alone, every request fits: dyn_engine_submit saw to it
+        (void)reserved;
+        if (!seq->admitted_before) {
+                seq->cached_tokens = seq->n_computed;
+                metric_add(&s->o.metrics->cached_tokens, (uint64_t)seq->n_computed);
+        }
+        seq->admitted_before = true;
+        s->running[s->n_running++] = seq;
+        return true;
+}
+
+// Strictly oldest first: nobody overtakes, so nobody starves.
+static void admit(struct sched *s)
+{
+        while (s->first_waiting != NULL && s->n_running < s->o.max_rows) {
+                struct sequence *seq = s->first_waiting;
+
+                if (!admit_one(s, seq))
+                        break;
+                remove_waiting(s, &s->first_waiting);
+        }
+}
+
+static void preempt_youngest(struct sched *s)
+{
+        struct sequence *seq = s->running[--s->n_running];
+
+        sequence_release(seq, s->pool);
+        put_back(s, seq);
+        metric_add(&s->o.metrics->preemptions, 1);
+}
+
+// A place for every pending token, oldest first; the youngest pay.
+static void reserve(struct sched *s)
+{
+        for (int i = 0; i < s->n_running; i++)
+                while (i < s->n_running && !sequence_reserve(s->running[i], s->pool, s->running[i]->n_tokens))
+                        preempt_youngest(s);
+}
+
+// The step
+// -------------------------------------------------------------------------------------------------------------------
+
+static void plan(struct sched *s)
+{
+        struct plan_limits limits = {s->o.step_tokens, s->o.extra_logits};
+
+        for (int i = 0; i < s->n_running; i++) {
+                struct sequence *seq = s->running[i];
+
+                s->views[i] = (struct plan_view){
+                        .pending = sequence_pending(seq),
+                        .version = seq->chain.version,
+                        .all_logits = sequence_reports_prompt(seq),
+                        .held = atomic_load(&seq->request->held),
+                };
+        }
+        s->n_shares = plan_step(s->views, s->n_running, &limits, s->shares);
+}
+
+static void join_group(
+        struct model_step *in, struct model_group *groups, const struct sequence *seq, const struct dyn_span *span)
+{
+        const struct dyn_lowrank *patches = seq->request->adapter ? seq->request->adapter->patches : NULL;
+
+        if (in->n_groups == 0 || groups[in->n_groups - 1].patches != patches)
+                groups[in->n_groups++] = (struct model_group){span->first_row, 0, patches};
+        groups[in->n_groups - 1].n_rows += span->n_rows;
+}
+
+// From shares to what the model takes.
+static void lay_out(struct sched *s)
+{
+        struct model_step *in = &s->in;
+
+        *in = (struct model_step){
+                .tokens = s->tokens, .spans = s->spans, .groups = s->groups, .logit_rows = s->logit_rows};
+        for (int i = 0; i < s->n_shares; i++) {
+                const struct plan_share *share = &s->shares[i];
+                struct sequence *seq = s->running[share->view];
+                bool last = share->n_tokens == sequence_pending(seq);
+
+                memcpy(s->tokens + share->first_row, seq->tokens + seq->n_computed,
+                        (size_t)share->n_tokens * sizeof *s->tokens);
+                s->spans[in->n_spans++] =
+                        (struct dyn_span){share->first_row, share->n_tokens, seq->n_computed, seq->pages};
+                join_group(in, s->groups, seq, &s->spans[i]);
+                for (int k = 0; k < share->n_tokens; k++)
+                        if (s->views[share->view].all_logits || (last && k == share->n_tokens - 1))
+                                s->logit_rows[in->n_logits++] = share->first_row + k;
+                in->n_rows += share->n_tokens;
+        }
+}
+
+static void report_prompt(struct sched *s, struct sequence *seq, int position, const float *logits)
+{
+        struct dyn_request *r = seq->request;
+        struct dyn_event event = {.request = r, .kind = DYN_EVENT_PROMPT, .token = seq->tokens[0]};
+
+        if (seq->n_prompt_reported == 0) {
+                s->o.emit(s->o.ctx, &event);
+                seq->n_prompt_reported = 1;
+        }
+        if (position + 1 != seq->n_prompt_reported || position + 1 >= r->n_prompt)
+                return;
+        event.token = seq->tokens[position + 1];
+        sample_logprobs(s->sampler, logits, r->n_prompt_logprobs, &event);
+        s->o.emit(s->o.ctx, &event);
+        seq->n_prompt_reported++;
+}
+
+static bool is_stop(const struct dyn_request *r, int32_t token)
+{
+        for (int i = 0; i < r->n_stop_ids; i++)
+                if (r->stop_ids[i] == token)
+                        return true;
+        return false;
+}
+
+// Draws the next token. True if the sequence is over, and why.
+static bool sample(struct sched *s, struct sequence *seq, float *logits, enum dyn_finish *finish)
+{
+        struct dyn_request *r = seq->request;
+        struct sample_history history = {seq->tokens, seq->n_tokens, r->n_prompt};
+        struct dyn_event event = {.request = r, .kind = DYN_EVENT_TOKEN};
+        int n_answer = seq->n_tokens - r->n_prompt;
+
+        if (n_answer == r->max_tokens) {
+                *finish = DYN_FINISH_LENGTH;
+                return true;
+        }
+        if (r->n_logprobs >= 0)
+                memcpy(s->raw, logits, (size_t)model_config(s->o.model)->vocab_size * sizeof *s->raw);
+        event.token = sample_token(
+                s->sampler, logits, &r->sampling, &history, r->stop_ids, n_answer < r->min_tokens ? r->n_stop_ids : 0);
+        if (event.token < 0) {
+                log_error("the model's logits hold no finite number: the checkpoint or an adapter is broken");
+                *finish = DYN_FINISH_ERROR;
+                return true;
+        }
+        if (r->n_logprobs >= 0)
+                sample_logprobs(s->sampler, s->raw, r->n_logprobs, &event);
+        seq->tokens[seq->n_tokens++] = event.token;
+        metric_add(&s->o.metrics->generated_tokens, 1);
+        s->o.emit(s->o.ctx, &event);
+        *finish = is_stop(r, event.token) ? DYN_FINISH_STOP : DYN_FINISH_LENGTH;
+        return *finish == DYN_FINISH_STOP || n_answer + 1 == r->max_tokens;
+}
+
+// Takes a share's results in; true if the sequence is over. *row walks through the logits.
+static bool take_in(struct sched *s, const struct plan_share *share, int *row, enum dyn_finish *finish)
+{
+        struct sequence *seq = s->running[share->view];
+        size_t vocab_size = (size_t)model_config(s->o.model)->vocab_size;
+        bool over = false, last = share->n_tokens == sequence_pending(seq);
+
+        for (int k = 0; k < share->n_tokens; k++) {
+                float *logits = s->logits + (size_t)*row * vocab_size;
+                bool is_last = last && k == share->n_tokens - 1;
+
+                if (s->views[share->view].all_logits)
+                        report_prompt(s, seq, seq->n_computed + k, logits);
+                *row += s->views[share->view].all_logits || is_last;
+                if (is_last)
+                        over = sample(s, seq, logits, finish);
+        }
+        seq->n_computed += share->n_tokens;
+        if (s->o.prefix_cache)
+                sequence_publish(seq, s->pool);
+        return over;
+}
+
+static void sample_and_emit(struct sched *s)
+{
+        enum dyn_finish finish[s->n_shares];
+        struct sequence *over[s->n_shares];
+        int n_over = 0, row = 0;
+
+        for (int i = 0; i < s->n_shares; i++)
+                if (take_in(s, &s->shares[i], &row, &finish[n_over]))
+                        over[n_over++] = s->running[s->shares[i].view];
+        for (int i = 0; i < n_over; i++) {
+                int at = 0;
+
+                while (s->running[at] != over[i])
+                        at++;
+                remove_running(s, at);
+                end(s, over[i], finish[i]);
+        }
+}
+
+static void count(struct sched *s, int64_t began)
+{
+        struct engine_metrics *m = s->o.metrics;
+        int prompt = 0;
+
+        for (int i = 0; i < s->n_shares; i++) {
+                const struct sequence *seq = s->running[s->shares[i].view];
+                int left = seq->request->n_prompt - seq->n_computed, n = s->shares[i].n_tokens;
+
+                prompt += left < 0 ? 0 : left < n ? left : n;
+        }
+        metric_add(&m->steps, 1);
+        metric_add(&m->steps_mixed, s->in.n_groups > 1);
+        metric_add(&m->prompt_tokens, (uint64_t)prompt);
+        metric_observe(&m->step_rows, s->n_shares);
+        metric_observe(&m->step_adapters, s->in.n_groups);
+        metric_observe(&m->step_seconds, (double)(clock_ns() - began) * 1e-9);
+}
+
+// The device had no room for the step: the youngest waits; a lone one cannot be helped.
+static void back_off(struct sched *s, const struct dyn_error *err)
+{
+        log_warn("step of %d rows: %s", s->in.n_rows, err->text);
+        if (s->n_running > 1) {
+                preempt_youngest(s);
+                return;
+        }
+        struct sequence *seq = s->running[--s->n_running];
+        end(s, seq, DYN_FINISH_ERROR);
+}
+
+static void show_gauges(struct sched *s)
+{
+        metric_set(&s->o.metrics->running, s->n_running);
+        metric_set(&s->o.metrics->kv_pages_used, s->o.kv->n_pages - kv_pool_available(s->pool));
+        metric_set(&s->o.metrics->kv_pages_cached, kv_pool_kept(s->pool));
+}
+
+// Everything that may happen in a step is on this page.
+bool sched_step(struct sched *s)
+{
+        struct dyn_error err;
+        int64_t began = clock_ns();
+
+        retire(s);
+        admit(s);
+        reserve(s);
+        plan(s);
+        if (s->n_shares > 0) {
+                lay_out(s);
+                if (model_run(s->o.model, s->o.kv, &s->in, s->logits, &err) == DYN_OK) {
+                        count(s, began);
+                        sample_and_emit(s);
+                } else {
+                        back_off(s, &err);
+                }
+        }
+        show_gauges(s);
+        return s->n_shares > 0;
+}
+
+void sched_destroy(struct sched *s)
+{
+        if (s == NULL)
+                return;
+        while (s->n_running > 0)
+                end(s, s->running[--s->n_running], DYN_FINISH_CANCELLED);
+        while (s->first_waiting != NULL) {
+                struct sequence *seq = s->first_waiting;
+
+                remove_waiting(s, &s->first_waiting);
+                end(s, seq, DYN_FINISH_CANCELLED);
+        }
+        kv_pool_destroy(s->pool);
+        sampler_destroy(s->sampler);
+        mem_free(s->running);
+        mem_free(s->views);
+        mem_free(s->shares);
+        mem_free(s->tokens);
+        mem_free(s->spans);
+        mem_free(s->groups);
+        mem_free(s->logit_rows);
+        mem_free(s->logits);
+        mem_free(s->raw);
+        mem_free(s);
+}
