@@ -1,187 +1,299 @@
 // LoRA (Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", 2021) and rank-stabilised LoRA (Kalajdzievski,
 // "A Rank Stabilization Scaling Factor for Fine-Tuning with LoRA", 2023): y += s B (A x), s = alpha / r, or
 // alpha / sqrt(r). Lowered to one low-rank patch a site; nothing after the loader knows the words. Format: PEFT's
-// LoraConfig, and `<module>.lora_A.weight` (r, n_in), `<module>.lora_B.weight` (n_out, r).
+// `<module>.lora_A.weight` (r, n_in) and `<module>.lora_B.weight` (n_out, r).
 #include "adapters/lora.h"
 
-#include <float.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "adapters/lora_config.h"
 #include "adapters/peft.h"
-#include "adapters/pyregex.h"
-#include "adapters/target.h"
 #include "base/alloc.h"
 #include "base/map.h"
-#include "io/json.h"
 #include "io/quant.h"
 #include "io/safetensors.h"
 
-#define MAX_RANK     4096
-#define MAX_PATTERNS 8192 // keys in rank_pattern or alpha_pattern
-
-static const struct peft_field fields[] = {
-        {"alora_invocation_tokens", PEFT_REFUSED},
-        {"alpha_pattern", PEFT_USED},
-        {"arrow_config", PEFT_REFUSED},
-        {"bias", PEFT_USED},
-        {"corda_config", PEFT_INERT}, // of init_lora_weights "corda" only
-        {"ensure_weight_tying", PEFT_INERT},
-        {"eva_config", PEFT_INERT},
-        {"exclude_modules", PEFT_USED},
-        {"fan_in_fan_out", PEFT_REFUSED},
-        {"init_lora_weights", PEFT_USED},
-        {"kasa_config", PEFT_REFUSED},
-        {"layer_replication", PEFT_REFUSED},
-        {"layers_pattern", PEFT_USED},
-        {"layers_to_transform", PEFT_USED},
-        {"loftq_config", PEFT_REFUSED},
-        {"lora_alpha", PEFT_USED},
-        {"lora_bias", PEFT_REFUSED},
-        {"lora_dropout", PEFT_INERT},
-        {"lora_ga_config", PEFT_INERT}, // of init_lora_weights "lora_ga" only
-        {"megatron_config", PEFT_REFUSED},
-        {"megatron_core", PEFT_INERT}, // the name of a module that megatron_config would use
-        {"modules_to_save", PEFT_REFUSED},
-        {"monteclora_config", PEFT_REFUSED},
-        {"qalora_group_size", PEFT_INERT}, // of use_qalora only
-        {"r", PEFT_USED},
-        {"rank_pattern", PEFT_USED},
-        {"runtime_config", PEFT_INERT},
-        {"target_modules", PEFT_USED},
-        {"target_parameters", PEFT_REFUSED},
-        {"trainable_token_indices", PEFT_REFUSED},
-        {"use_bdlora", PEFT_REFUSED},
-        {"use_dora", PEFT_REFUSED},
-        {"use_qalora", PEFT_REFUSED},
-        {"use_rslora", PEFT_USED},
-        {"velora_config", PEFT_REFUSED},
-};
-
-// rank_pattern or alpha_pattern: in the order of the file, the first key that matches a module path counts.
-struct pattern {
-        struct pyregex **keys; // (n)
-        double *values;        // (n)
-        int n;
-        const char *field;
-};
-
-struct lora {
-        double rank, alpha;
-        bool stabilised;
-        struct pattern ranks, alphas;
-        struct target target;
-};
-
-// The tensors of one site: indices into the file, -1 if missing.
+// The tensors of one site, NULL if missing.
 struct pair {
-        int a, b;
+        const struct dyn_tensor *a, *b;
 };
 
 struct lowering {
         const struct safetensors *file;
         const struct dyn_sites *sites;
-        struct lora config;
+        struct lora_config config;
         struct pair *pairs; // (sites->n)
         struct dyn_lowered *out;
         struct dyn_error *err;
 };
 
-// Configuration
-// --------------------------------------------------------------------------------------------------------------
-
-static bool is_rank(double value)
+static enum dyn_status fail(struct lowering *l, enum dyn_status status, const char *module, char part,
+        const char *expected, const char *found)
 {
-        return value >= 1 && value <= MAX_RANK && value == floor(value);
+        return dyn_fail(
+                l->err, status, PEFT_WEIGHTS ": %.160s.lora_%c: expected %s, found %s", module, part, expected, found);
 }
 
-static bool is_alpha(double value)
+// Tensors
+// --------------------------------------------------------------------------------------------------------------------
+
+// Takes note of a tensor at its site.
+static enum dyn_status place(struct lowering *l, const struct map *index, int tensor)
 {
-        return fabs(value) <= FLT_MAX;
-}
+        static const char *const suffixes[] = {
+                ".lora_A.weight", ".lora_A.default.weight", ".lora_B.weight", ".lora_B.default.weight"};
+        const char *name = safetensors_name(l->file, tensor);
+        int which;
+        size_t len;
+        uint64_t site;
+        const char *module = peft_module(name, suffixes, 4, &which, &len);
 
-static const char *const rank_expected = "a whole number from 1 to 4096";
-static const char *const alpha_expected = "a number";
-
-static enum dyn_status read_number(const cJSON *config, const char *name, bool (*valid)(double), const char *expected,
-        double *out, struct dyn_error *err)
-{
-        const cJSON *value = json_member(config, name);
-
-        if (value == NULL)
-                return DYN_OK;
-        if (!cJSON_IsNumber(value) || !valid(value->valuedouble))
-                return peft_fail_field(err, name, expected, value);
-        *out = value->valuedouble;
+        if (module == NULL)
+                return dyn_fail(l->err, DYN_INVALID,
+                        PEFT_WEIGHTS ": %.200s: expected " PEFT_PREFIX
+                                     "MODULE.lora_A.weight or .lora_B.weight and nothing else",
+                        name);
+        if (!map_get(index, module, len, &site))
+                return dyn_fail(l->err, DYN_INVALID,
+                        PEFT_WEIGHTS ": %.200s: expected a layer of the base that can be adapted, found none of that "
+                                     "name",
+                        name);
+        const struct dyn_tensor **slot = which < 2 ? &l->pairs[site].a : &l->pairs[site].b;
+        if (*slot != NULL)
+                return dyn_fail(l->err, DYN_INVALID, PEFT_WEIGHTS ": %.200s: expected one tensor, found two", name);
+        *slot = safetensors_at(l->file, tensor);
         return DYN_OK;
 }
 
-static enum dyn_status read_pattern(struct pattern *p, const cJSON *config, const char *field, bool (*valid)(double),
-        const char *expected, struct dyn_error *err)
+static enum dyn_status place_all(struct lowering *l)
 {
-        const cJSON *object = json_member(config, field);
-        char where[80];
+        struct map index = {0};
+        enum dyn_status st = DYN_OK;
 
-        if (!peft_is_set(object))
+        for (int i = 0; i < l->sites->n; i++)
+                map_put(&index, l->sites->at[i].name, strlen(l->sites->at[i].name), (uint64_t)i);
+        for (int i = 0; i < safetensors_count(l->file) && st == DYN_OK; i++)
+                st = place(l, &index, i);
+        map_free(&index);
+        return st;
+}
+
+static const char *describe(const struct dyn_tensor *t, char *text, size_t cap)
+{
+        size_t n = 0;
+
+        if (t->n_dims < 0)
+                return "another element type";
+        n += (size_t)snprintf(text, cap, "(");
+        for (int i = 0; i < t->n_dims; i++)
+                n += (size_t)snprintf(text + n, cap - n, i ? ", %lld" : "%lld", (long long)t->shape[i]);
+        snprintf(text + n, cap - n, ")");
+        return text;
+}
+
+static enum dyn_status check_shape(
+        struct lowering *l, const char *module, char part, const struct dyn_tensor *t, int rows, int columns)
+{
+        char expected[80], found[120];
+        bool plain = t->n_dims >= 0 && (t->dtype == DYN_F32 || t->dtype == DYN_F16 || t->dtype == DYN_BF16);
+
+        if (plain && t->n_dims == 2 && t->shape[0] == rows && t->shape[1] == columns)
                 return DYN_OK;
-        int n = cJSON_GetArraySize(object);
-        if (!cJSON_IsObject(object) || n > MAX_PATTERNS)
-                return peft_fail_field(err, field, "an object of at most 8192 patterns", object);
-        p->field = field;
-        p->keys = mem_array((size_t)n, sizeof *p->keys);
-        p->values = mem_array((size_t)n, sizeof *p->values);
-        for (const cJSON *m = object->child; m != NULL; m = m->next) {
-                snprintf(where, sizeof where, "%s\": \"%.50s", field, m->string);
-                if (!cJSON_IsNumber(m) || !valid(m->valuedouble))
-                        return peft_fail_field(err, where, expected, m);
-                if (pyregex_compile(&p->keys[p->n], PYREGEX_MATCH, "(.*\\.)?(", m->string, ")$", err)) {
-                        snprintf(where, sizeof where, PEFT_CONFIG ": \"%s\"", field);
-                        return dyn_fail_in(err, where);
+        snprintf(expected, sizeof expected, plain ? "(%d, %d)" : "(%d, %d) of F32, F16 or BF16", rows, columns);
+        return fail(l, DYN_INVALID, module, part, expected, describe(t, found, sizeof found));
+}
+
+// Whether element i is neither infinite nor NaN: by its exponent, so that the compiler can do many at once.
+static bool row_is_finite(const struct dyn_tensor *t, int64_t row)
+{
+        int64_t n = t->shape[1];
+        const unsigned char *p = (const unsigned char *)t->data + dyn_dtype_bytes(t->dtype, n) * (size_t)row;
+        uint32_t bad = 0;
+
+        if (t->dtype == DYN_F32) {
+                for (int64_t i = 0; i < n; i++) {
+                        uint32_t x;
+
+                        memcpy(&x, p + 4 * i, 4);
+                        bad |= (x & 0x7f800000u) == 0x7f800000u;
                 }
-                p->values[p->n++] = m->valuedouble;
+        } else {
+                uint16_t exponent = t->dtype == DYN_F16 ? 0x7c00 : 0x7f80;
+
+                for (int64_t i = 0; i < n; i++) {
+                        uint16_t x;
+
+                        memcpy(&x, p + 2 * i, 2);
+                        bad |= (x & exponent) == exponent;
+                }
+        }
+        return bad == 0;
+}
+
+static enum dyn_status check_finite(struct lowering *l, const char *module, char part, const struct dyn_tensor *t)
+{
+        size_t element = dyn_dtype_bytes(t->dtype, 1);
+        char found[80];
+
+        for (int64_t row = 0; row < t->shape[0]; row++) {
+                if (row_is_finite(t, row))
+                        continue;
+                for (int64_t i = 0; i < t->shape[1]; i++) {
+                        float x;
+
+                        quant_to_f32(
+                                &x, t->dtype, (const char *)t->data + element * (size_t)(row * t->shape[1] + i), 1);
+                        if (isfinite(x))
+                                continue;
+                        snprintf(found, sizeof found, "%g at (%lld, %lld)", (double)x, (long long)row, (long long)i);
+                        return fail(l, DYN_INVALID, module, part, "finite values", found);
+                }
         }
         return DYN_OK;
 }
 
-static void finish_pattern(struct pattern *p)
+static void *keep(struct dyn_lowered *out, size_t bytes)
 {
-        for (int i = 0; i < p->n; i++)
-                pyregex_free(p->keys[i]);
-        mem_free(p->keys);
-        mem_free(p->values);
+        out->keep = mem_realloc(out->keep, (size_t)(out->n_keep + 1) * sizeof *out->keep);
+        return out->keep[out->n_keep++] = mem_alloc(bytes);
 }
 
-static enum dyn_status look_up(const struct pattern *p, const char *module, double *value, struct dyn_error *err)
+// The tensor as a patch can have it: of that type, and aligned to its elements.
+static struct dyn_tensor prepare(struct dyn_lowered *out, const struct dyn_tensor *t, enum dyn_dtype dtype)
 {
-        char where[80];
+        struct dyn_tensor ready = *t;
+        int64_t n = t->shape[0] * t->shape[1];
 
-        for (int i = 0; i < p->n; i++) {
-                bool matched;
+        if (t->dtype == dtype && (uintptr_t)t->data % dyn_dtype_bytes(dtype, 1) == 0)
+                return ready;
+        void *copy = keep(out, dyn_dtype_bytes(dtype, n));
+        if (t->dtype == dtype)
+                memcpy(copy, t->data, t->bytes);
+        else
+                quant_to_f32(copy, t->dtype, t->data, n);
+        ready.dtype = dtype;
+        ready.data = copy;
+        ready.bytes = dyn_dtype_bytes(dtype, n);
+        return ready;
+}
 
-                if (pyregex_matches(p->keys[i], module, &matched, err)) {
-                        snprintf(where, sizeof where, PEFT_CONFIG ": \"%s\"", p->field);
-                        return dyn_fail_in(err, where);
-                }
-                if (matched) {
-                        *value = p->values[i];
-                        break;
-                }
+// Sites
+// ----------------------------------------------------------------------------------------------------------------------
+
+// The configuration says which sites are adapted and the tensors say it too: they must agree.
+static enum dyn_status check_presence(struct lowering *l, const struct dyn_site *site, const struct pair *pair)
+{
+        bool targeted;
+        enum dyn_status st = target_includes(&l->config.target, site->name, site->layer, &targeted, l->err);
+
+        if (st)
+                return st;
+        if (!targeted && (pair->a || pair->b))
+                return fail(l, DYN_INVALID, site->name, pair->a ? 'A' : 'B',
+                        "no tensor, since " PEFT_CONFIG " does not target this module", "one");
+        if (targeted && (!pair->a || !pair->b))
+                return fail(l, DYN_INVALID, site->name, pair->a ? 'B' : 'A',
+                        "a tensor, since " PEFT_CONFIG " targets this module", "none");
+        return DYN_OK;
+}
+
+static enum dyn_status lower_site(struct lowering *l, int i)
+{
+        const struct dyn_site *site = &l->sites->at[i];
+        const struct pair *pair = &l->pairs[i];
+        struct dyn_patch patch = {.site = i};
+        int rank = 0;
+        enum dyn_status st = check_presence(l, site, pair);
+
+        if (st || pair->a == NULL)
+                return st;
+        st = lora_config_scale(&l->config, site->name, &rank, &patch.scale, l->err);
+        if (st == DYN_OK)
+                st = check_shape(l, site->name, 'A', pair->a, rank, site->n_in);
+        if (st == DYN_OK)
+                st = check_shape(l, site->name, 'B', pair->b, site->n_out, rank);
+        if (st == DYN_OK)
+                st = check_finite(l, site->name, 'A', pair->a);
+        if (st == DYN_OK)
+                st = check_finite(l, site->name, 'B', pair->b);
+        if (st)
+                return st;
+
+        enum dyn_dtype dtype = pair->a->dtype == pair->b->dtype ? pair->a->dtype : DYN_F32;
+        patch.a = prepare(l->out, pair->a, dtype);
+        patch.b = prepare(l->out, pair->b, dtype);
+        l->out->patches[l->out->n++] = patch;
+        if (rank > l->out->max_rank)
+                l->out->max_rank = rank;
+        return DYN_OK;
+}
+
+// Modules that PEFT can adapt and that are no sites of this model: targeting them is an error even without tensors.
+static enum dyn_status check_elsewhere(struct lowering *l)
+{
+        static const char *const modules[] = {"lm_head", "model.embed_tokens"};
+
+        for (size_t m = 0; m < sizeof modules / sizeof *modules; m++) {
+                bool site = false, targeted = false;
+
+                for (int i = 0; i < l->sites->n; i++)
+                        site |= strcmp(l->sites->at[i].name, modules[m]) == 0;
+                enum dyn_status st = target_includes(&l->config.target, modules[m], -1, &targeted, l->err);
+                if (st)
+                        return st;
+                if (targeted && !site)
+                        return dyn_fail(l->err, DYN_UNSUPPORTED,
+                                PEFT_CONFIG ": \"target_modules\": expected layers inside the blocks, found %s",
+                                modules[m]);
         }
         return DYN_OK;
 }
 
-// How training began. Those that move part of the base into A and B at the start belong to a base that is not this one.
-static enum dyn_status check_init(const cJSON *config, struct dyn_error *err)
+static enum dyn_status lower_all(struct lowering *l)
 {
-        static const char *const plain[] = {"default", "gaussian", "eva", "orthogonal", "mica"};
-        const cJSON *init = json_member(config, "init_lora_weights");
+        enum dyn_status st = place_all(l);
 
-        if (init == NULL || cJSON_IsNull(init) || cJSON_IsBool(init))
-                return DYN_OK;
-        for (size_t i = 0; cJSON_IsString(init) && i < sizeof plain / sizeof *plain; i++) {
-                if (strcmp(init->valuestring, plain[i]) == 0)
-                        return DYN_OK;
-        }
-        dyn_error_status: return DYN_OK;
+        if (st == DYN_OK)
+                st = check_elsewhere(l);
+        for (int i = 0; i < l->sites->n && st == DYN_OK; i++)
+                st = lower_site(l, i);
+        if (st == DYN_OK && l->out->n == 0)
+                st = dyn_fail(
+                        l->err, DYN_INVALID, PEFT_WEIGHTS ": expected tensors for at least one layer, found none");
+        return st;
 }
+
+static enum dyn_status lora_lower(const struct dyn_adapter_folder *folder, const struct dyn_sites *sites,
+        struct dyn_lowered *out, struct dyn_error *err)
+{
+        struct lowering l = {.file = folder->weights, .sites = sites, .out = out, .err = err};
+
+        *out = (struct dyn_lowered){0};
+        enum dyn_status st = lora_config_init(&l.config, folder->config, err);
+        if (st == DYN_OK) {
+                l.pairs = mem_array((size_t)sites->n, sizeof *l.pairs);
+                out->patches = mem_array((size_t)sites->n, sizeof *out->patches);
+                st = lower_all(&l);
+                mem_free(l.pairs);
+        }
+        lora_config_finish(&l.config);
+        if (st)
+                dyn_lowered_finish(out);
+        return st;
+}
+
+static int lora_claims(const struct dyn_adapter_folder *folder)
+{
+        const char *type = peft_type(folder->config);
+
+        return type != NULL && strcmp(type, "LORA") == 0;
+}
+
+const struct dyn_adapter_kind dyn_adapter_lora = {
+        .name = "lora",
+        .claims = lora_claims,
+        .lower = lora_lower,
+};

@@ -1,25 +1,43 @@
-// The two inner loops that gemm, low-rank patches and attention share: a tile of dot products, and sums of scaled rows.
-// Each output is accumulated in an order of its own, fixed by the length alone, whatever tile it is in.
+// The two inner loops that gemm, low-rank patches and attention are made of: dot products of rows with rows, and sums
+// of scaled rows. Each output is accumulated in an order of its own that its length alone fixes: eight lanes in steps
+// of eight and one tree for dots, term by term for sums; so neither the tile that an output falls in nor the rows
+// beside it show in its bits. Matrices are of a plain dtype and need not be aligned beyond their element.
 #ifndef DYNLORA_KERNELS_CPU_TILE_H
 #define DYNLORA_KERNELS_CPU_TILE_H
 
-#include "cpu/vec.h"
+#include <stddef.h>
 
-// y[t * ldy + o] = w[o] . x[t] for o < n_out, t < n_rows. w: (n_out, n) with rows ldw bytes apart
-struct dots {
-        const char *w;
-        size_t ldw;
-        const float *x; // (n_rows, n), rows ldx elements apart
-        size_t ldx, n;
-        float *y;
-        size_t ldy;
+#include "dynlora/tensor.h"
+
+// y[t][o] = w[o] . x[t] for o < n_out, t < n_rows.
+struct tile_dots {
+        const void *w;  // (n_out, n)
+        size_t w_bytes; // from one row of w to the next
+        const float *x; // (n_rows, n)
+        size_t x_step;  // elements, as y_step
+        float *y;       // (n_rows, n_out)
+        size_t y_step;
+        int n, n_out, n_rows;
 };
 
-#define TILE_MAX 8
+void tile_dots(enum dyn_dtype, const struct tile_dots *);
 
-// Eight more elements of each dot product of the tile.
-VEC_INLINE void dots_step(__m256 acc[][4], const int n_out, const int n_rows, const __m256 *w, const __m256 *x)
-{
-        if (n_out < n_rows) { }
-}
+// Columns of a block of b below.
+#define TILE_COLUMNS 32
+
+// y[t] += scale * sum over r of c[t][r] b[r], for t < n_rows.
+struct tile_sums {
+        const void *b;      // (n, n_out), in blocks of TILE_COLUMNS columns
+        size_t b_bytes;     // from one row of a block to the next
+        size_t block_bytes; // from one block to the next
+        const float *c;     // (n_rows, n)
+        size_t c_step;      // elements, as y_step
+        float *y;           // (n_rows, n_out)
+        size_t y_step;
+        float scale;
+        int n, n_out, n_rows;
+};
+
+void tile_sums(enum dyn_dtype, const struct tile_sums *);
+
 #endif

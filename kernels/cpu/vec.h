@@ -1,4 +1,4 @@
-// Vectors of eight floats (AVX2, FMA, F16C): loads that widen the 16-bit types, sums of lanes in one fixed order.
+// Vectors of eight floats (AVX2, FMA, F16C): loads that widen the 16-bit types, sums of lanes in one fixed order, exp.
 // For the files of the fast backend alone, which are compiled for these instructions.
 #ifndef DYNLORA_KERNELS_CPU_VEC_H
 #define DYNLORA_KERNELS_CPU_VEC_H
@@ -17,24 +17,26 @@
 // Keeps gcc from turning a load that several products share back into a memory operand of each of them.
 #define VEC_PIN(v) __asm__("" : "+x"(v))
 
+// Before loops over the registers of a tile: unrolled early, so that gcc keeps the tile in registers.
+#define VEC_UNROLL _Pragma("GCC unroll 8")
+
+static const int8_t vec_bf16_order[32] __attribute__((aligned(32))) = {-1, -1, 0, 1, -1, -1, 2, 3, -1, -1, 4, 5, -1, -1,
+        6, 7, -1, -1, 8, 9, -1, -1, 10, 11, -1, -1, 12, 13, -1, -1, 14, 15};
+
 VEC_INLINE size_t vec_bytes(enum dyn_dtype dtype)
 {
         return dtype == DYN_F32 ? sizeof(float) : sizeof(uint16_t);
 }
 
-static const int8_t vec_bf16_order[32] __attribute__((aligned(32))) = {-1, -1, 0, 1, -1, -1, 2, 3, -1, -1, 4, 5, -1, -1,
-        6, 7, -1, -1, 8, 9, -1, -1, 10, 11, -1, -1, 12, 13, -1, -1, 14, 15};
-
-// Eight elements from p on. bfloat16: both halves hold all eight, and one shuffle puts each element over zeros.
+// Eight elements from p on. bfloat16: both halves get all eight, then one shuffle puts each element over zeros; its
+// order stays in memory, since a register held for it would be missing in the tile.
 VEC_INLINE __m256 vec_load(const void *p, enum dyn_dtype dtype)
 {
         if (dtype == DYN_F32)
                 return _mm256_loadu_ps(p);
-        __m128i half = _mm_loadu_si128(p);
-
         if (dtype == DYN_F16)
-                return _mm256_cvtph_ps(half);
-        __m256i both = _mm256_broadcastsi128_si256(half);
+                return _mm256_cvtph_ps(_mm_loadu_si128(p));
+        __m256i both = _mm256_broadcastsi128_si256(_mm_loadu_si128(p));
 
         __asm__("vpshufb %1, %0, %0" : "+x"(both) : "m"(vec_bf16_order));
         return _mm256_castsi256_ps(both);
@@ -63,6 +65,35 @@ VEC_INLINE __m128 vec_sum4(__m256 a, __m256 b, __m256 c, __m256 d)
         __m256 sums = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
 
         return _mm_add_ps(_mm256_castps256_ps128(sums), _mm256_extractf128_ps(sums, 1));
+}
+
+VEC_INLINE float vec_sum(__m256 a)
+{
+        return _mm_cvtss_f32(vec_sum4(a, a, a, a));
+}
+
+// e^x within 2 units in the last place; x is held to -87 .. 88, NaN stays NaN. x = n ln 2 + r with |r| <= ln 2 / 2; e^r
+// by its Taylor polynomial of degree 7, whose remainder is below 2^-27; ln 2 in two parts, the first exact in products
+// with n (Cody and Waite, "Software Manual for the Elementary Functions", 1980).
+VEC_INLINE __m256 vec_exp(__m256 x)
+{
+        x = _mm256_min_ps(_mm256_set1_ps(88.0f), _mm256_max_ps(_mm256_set1_ps(-87.0f), x));
+        __m256 n = _mm256_round_ps(_mm256_mul_ps(x, _mm256_set1_ps(0x1.715476p+0f)), _MM_FROUND_TO_NEAREST_INT);
+        __m256 r = _mm256_fnmadd_ps(n, _mm256_set1_ps(0x1.62e4p-1f), x);
+
+        r = _mm256_fnmadd_ps(n, _mm256_set1_ps(0x1.7f7d1cp-20f), r);
+        __m256 e = _mm256_set1_ps(1.0f / 5040);
+
+        e = _mm256_fmadd_ps(e, r, _mm256_set1_ps(1.0f / 720));
+        e = _mm256_fmadd_ps(e, r, _mm256_set1_ps(1.0f / 120));
+        e = _mm256_fmadd_ps(e, r, _mm256_set1_ps(1.0f / 24));
+        e = _mm256_fmadd_ps(e, r, _mm256_set1_ps(1.0f / 6));
+        e = _mm256_fmadd_ps(e, r, _mm256_set1_ps(0.5f));
+        e = _mm256_fmadd_ps(e, r, _mm256_set1_ps(1.0f));
+        e = _mm256_fmadd_ps(e, r, _mm256_set1_ps(1.0f));
+        __m256i power = _mm256_slli_epi32(_mm256_cvtps_epi32(n), 23);
+
+        return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(e), power));
 }
 
 #endif

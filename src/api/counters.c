@@ -119,6 +119,6 @@ void counters_print(const struct counters *c, struct buf *out)
                 &c->first_token_seconds);
         print_histogram(out, "dynlora_time_per_output_token_seconds", "From one token of an answer to the next.",
                 &c->token_seconds);
-        print_histogram(out, "dynlora_request_seconds", "From an inference request's arrival to its end.",
-                &c->request_seconds);
+        print_histogram(
+                out, "dynlora_request_seconds", "From an inference request's arrival to its end.", &c->request_seconds);
 }

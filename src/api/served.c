@@ -21,8 +21,8 @@ static enum dyn_status resolve(
 }
 
 // "model" is an id of /v1/models: the base's, or an adapter's without a version.
-static enum dyn_status by_model(struct registry *r, const char *base, const char *model,
-        struct adapter_version **version, struct problem *p)
+static enum dyn_status by_model(
+        struct registry *r, const char *base, const char *model, struct adapter_version **version, struct problem *p)
 {
         *version = NULL;
         if (model == NULL || strcmp(model, base) == 0)

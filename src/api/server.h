@@ -15,6 +15,9 @@
 
 enum api_state { API_STARTING, API_SERVING, API_DRAINING };
 
+// The base, where an adapter's name would stand: in x-dynlora-adapter and as a metric label. No adapter can have it.
+#define API_BASE_LABEL "base"
+
 struct api {
         const char *base;        // the base's id
         const char *model_path;  // its "root"

@@ -12,8 +12,9 @@ static enum dyn_status add(struct stop_set *s, const cJSON *v, struct problem *p
         char found[100];
 
         if (!cJSON_IsString(v) || v->valuestring[0] == 0 || strlen(v->valuestring) > MAX_LENGTH)
-                return problem_set(p, DYN_INVALID, "stop", NULL, "\"stop\": expected strings of 1 to %d bytes, found %s",
-                        MAX_LENGTH, json_describe(v, found, sizeof found));
+                return problem_set(p, DYN_INVALID, "stop", NULL,
+                        "\"stop\": expected strings of 1 to %d bytes, found %s", MAX_LENGTH,
+                        json_describe(v, found, sizeof found));
         s->strings[s->n] = v->valuestring;
         s->lens[s->n] = strlen(v->valuestring);
         if (s->lens[s->n] > s->longest)

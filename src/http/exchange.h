@@ -58,7 +58,11 @@ bool http_percent_decode(struct buf *out, const char *s, size_t len, bool plus);
 // Answers what no handler sees: the body comes from options.error_body.
 void http_refuse(struct http_conn *, int status, const char *message);
 
-// Answers a CORS preflight; allow as http_route_find tells it.
-void http_answer_preflight(struct http_exchange *);
+// cors.c: whether this OPTIONS request is a preflight to be answered; if so its headers are added. allow is as
+// http_route_find tells it.
+bool http_cors_preflight(struct http_exchange *, const char *allow);
+
+// The header lines that every answer to a browser of another origin needs.
+void http_cors_put(const struct http_exchange *, struct buf *head);
 
 #endif

@@ -25,9 +25,20 @@ struct regex_scratch {
         pcre2_jit_stack *stack;
 };
 
+static void *take(size_t bytes, void *unused)
+{
+        return mem_alloc(bytes);
+}
+
+static void give(void *p, void *unused)
+{
+        mem_free(p);
+}
+
 enum dyn_status regex_create(struct regex **out, const char *pattern, struct dyn_error *err)
 {
-        pcre2_compile_context *context = pcre2_compile_context_create(NULL);
+        pcre2_general_context *memory = pcre2_general_context_create(take, give, NULL);
+        pcre2_compile_context *context = pcre2_compile_context_create(memory);
         PCRE2_UCHAR message[120];
         PCRE2_SIZE at;
         int code;
@@ -38,6 +49,7 @@ enum dyn_status regex_create(struct regex **out, const char *pattern, struct dyn
         pcre2_code *re = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED,
                 PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C, &code, &at, context);
         pcre2_compile_context_free(context);
+        pcre2_general_context_free(memory);
         if (re == NULL) {
                 pcre2_get_error_message(code, message, sizeof message);
                 return dyn_fail(err, DYN_UNSUPPORTED, "regular expression: %s, at byte %zu of %.200s", (char *)message,
@@ -59,11 +71,13 @@ void regex_destroy(struct regex *re)
 
 struct regex_scratch *regex_scratch_create(void)
 {
+        pcre2_general_context *memory = pcre2_general_context_create(take, give, NULL);
         struct regex_scratch *s = mem_alloc(sizeof *s);
 
-        s->match = pcre2_match_data_create(1, NULL);
-        s->context = pcre2_match_context_create(NULL);
-        s->stack = pcre2_jit_stack_create(STACK_FIRST, STACK_MOST, NULL);
+        s->match = pcre2_match_data_create(1, memory);
+        s->context = pcre2_match_context_create(memory);
+        s->stack = pcre2_jit_stack_create(STACK_FIRST, STACK_MOST, memory);
+        pcre2_general_context_free(memory);
         pcre2_set_heap_limit(s->context, HEAP_LIMIT);
         if (s->stack != NULL)
                 pcre2_jit_stack_assign(s->context, NULL, s->stack);

@@ -5,6 +5,9 @@
 #include "text/jinja/compare.h"
 #include "text/jinja/eval.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 struct value access_undefined(struct run *r, struct value v)
 {
         int n = (int)(v.string.len < 100 ? v.string.len : 100);
@@ -50,7 +53,15 @@ static bool is_hidden(struct value object, struct str name)
         return false;
 }
 
-static struct value item_of_list(struct value object, const struct list *list, struct value index)
+static struct value missing_index(struct run *r, struct value object, int64_t index)
+{
+        char digits[24];
+
+        snprintf(digits, sizeof digits, "%" PRId64, index);
+        return missing(object, run_join(r, str_of(digits), str_of("")));
+}
+
+static struct value item_of_list(struct run *r, struct value object, const struct list *list, struct value index)
 {
         if (!value_is_integral(index))
                 return (struct value){0};
@@ -58,7 +69,9 @@ static struct value item_of_list(struct value object, const struct list *list, s
 
         if (i < 0)
                 i += (int64_t)list->n;
-        return i >= 0 && (size_t)i < list->n ? list->items[i] : missing(object, str_of("index"));
+        if (i < 0 || (size_t)i >= list->n)
+                return missing_index(r, object, value_integer(index));
+        return list->items[i];
 }
 
 static struct value item_of_string(struct run *r, struct value object, struct value index)
@@ -73,7 +86,7 @@ static struct value item_of_string(struct run *r, struct value object, struct va
         size_t from = i < 0 ? SIZE_MAX : chars_offset(object.string, (size_t)i), to = from;
 
         if (i < 0 || from >= object.string.len)
-                return missing(object, str_of("index"));
+                return missing_index(r, object, value_integer(index));
         chars_next(object.string, &to);
         return value_string(str_part(object.string, from, to));
 }
@@ -90,7 +103,7 @@ static struct value own_item(struct run *r, struct value object, struct value in
         case VALUE_LIST:
         case VALUE_TUPLE:
         case VALUE_RANGE:
-                return item_of_list(object, object.list, index);
+                return item_of_list(r, object, object.list, index);
         case VALUE_STRING:
                 return item_of_string(r, object, index);
         default:
@@ -131,12 +144,20 @@ static bool all_digits(struct str s)
         return i > 0 && i == s.len && s.len < 10;
 }
 
-struct value access_path(struct run *r, struct value object, struct value path)
+static struct value step_into(struct run *r, struct value object, struct value part, struct value fallback)
+{
+        struct value v = access_item(r, object, part);
+        bool falls_back = fallback.kind != VALUE_ABSENT && fallback.kind != VALUE_NONE;
+
+        return v.kind == VALUE_UNDEFINED && falls_back ? fallback : v;
+}
+
+struct value access_path(struct run *r, struct value object, struct value path, struct value fallback)
 {
         if (path.kind == VALUE_NONE || path.kind == VALUE_ABSENT)
                 return object;
         if (path.kind != VALUE_STRING)
-                return access_item(r, object, path);
+                return step_into(r, object, path, fallback);
         for (size_t from = 0; from <= path.string.len && run_ok(r);) {
                 size_t dot = str_find(path.string, str_of("."), from);
                 struct str part = str_part(path.string, from, dot == SIZE_MAX ? path.string.len : dot);
@@ -144,7 +165,7 @@ struct value access_path(struct run *r, struct value object, struct value path)
 
                 for (size_t i = 0; all_digits(part) && i < part.len; i++)
                         index = index * 10 + (part.data[i] - '0');
-                object = access_item(r, object, all_digits(part) ? value_int(index) : value_string(part));
+                object = step_into(r, object, all_digits(part) ? value_int(index) : value_string(part), fallback);
                 from += part.len + 1;
         }
         return object;

@@ -12,8 +12,9 @@ struct value access_undefined(struct run *, struct value undefined);
 struct value access_attr(struct run *, struct value object, struct str name);
 struct value access_item(struct run *, struct value object, struct value index);
 
-// A dotted path such as "function.name" or "0.role", as the attribute arguments of filters have it.
-struct value access_path(struct run *, struct value object, struct value path);
+// A dotted path such as "function.name" or "0.role", as the attribute arguments of filters have it. Each step that
+// leads nowhere gives `fallback` unless that is absent.
+struct value access_path(struct run *, struct value object, struct value path, struct value fallback);
 
 // object[start:stop:step], parts left out being absent.
 struct value access_slice(struct run *, struct value object, struct value start, struct value stop, struct value step);

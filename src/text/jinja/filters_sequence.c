@@ -8,6 +8,8 @@
 #include "text/jinja/print.h"
 #include "text/jinja/sort.h"
 
+static const struct value none = {0}; // no fallback
+
 static struct value filter_join(struct run *r, struct value self, const struct value *args)
 {
         struct str between = print_text(r, args[0]);
@@ -19,7 +21,7 @@ static struct value filter_join(struct run *r, struct value self, const struct v
                 for (bool first = true; access_next(r, &cursor, &item); first = false) {
                         if (!first)
                                 run_write_str(r, &text, between);
-                        print_value(r, &text, access_path(r, item, args[1]));
+                        print_value(r, &text, access_path(r, item, args[1], none));
                 }
         return value_string(run_take(r, &text));
 }
@@ -99,6 +101,8 @@ static struct value filter_map(struct run *r, struct value self, const struct va
         struct value mapped = run_list(r, VALUE_ITERATOR), item;
         struct cursor cursor;
 
+        if (!value_truth(self))
+                return mapped;
         if (positional->n == 0 && !path)
                 return run_fail(r, "map needs the name of a filter or an attribute");
         if (positional->n > 0)
@@ -114,8 +118,7 @@ static struct value filter_map(struct run *r, struct value self, const struct va
                         run_push(r, mapped, call_builtin(r, filter, item, &rest, args[1].dict));
                         continue;
                 }
-                item = access_path(r, item, *path);
-                run_push(r, mapped, item.kind == VALUE_UNDEFINED && fallback ? *fallback : item);
+                run_push(r, mapped, access_path(r, item, *path, fallback ? *fallback : (struct value){0}));
         }
         return mapped;
 }
@@ -138,7 +141,7 @@ static struct value pick(struct run *r, struct value self, const struct value *a
         if (!value_truth(self) || !access_iterate(r, self, &cursor))
                 return value_truth(self) ? self : picked;
         while (access_next(r, &cursor, &item)) {
-                struct value v = by_attr ? access_path(r, item, positional->items[0]) : item;
+                struct value v = by_attr ? access_path(r, item, positional->items[0], none) : item;
 
                 if (test) {
                         struct list rest = rest_of(positional, by_attr + 1u);
@@ -171,24 +174,26 @@ static struct value filter_rejectattr(struct run *r, struct value self, const st
         return pick(r, self, args, true, false);
 }
 
-// What items are sorted and told apart by: attributes separated by commas, letter case folded unless it counts.
+// What items are sorted by: a list, so that equal ones need no order, of the attributes that are named with commas
+// between them; letter case folded unless it counts.
 static struct value sort_key(struct run *r, struct value item, struct value path, bool case_counts)
 {
-        struct value keys = run_list(r, VALUE_TUPLE);
+        struct value keys = run_list(r, VALUE_LIST);
         size_t from = 0;
 
         if (path.kind != VALUE_STRING) {
-                item = access_path(r, item, path);
-                return case_counts ? item : sort_fold(r, item);
+                item = access_path(r, item, path, none);
+                run_push(r, keys, case_counts ? item : sort_fold(r, item));
+                return keys;
         }
         for (size_t comma = 0; comma != SIZE_MAX && run_ok(r); from = comma + 1) {
                 comma = str_find(path.string, str_of(","), from);
                 struct str part = str_part(path.string, from, comma == SIZE_MAX ? path.string.len : comma);
-                struct value key = access_path(r, item, value_string(part));
+                struct value key = access_path(r, item, value_string(part), none);
 
                 run_push(r, keys, case_counts ? key : sort_fold(r, key));
         }
-        return keys.list->n == 1 ? keys.list->items[0] : keys;
+        return keys;
 }
 
 static struct value filter_sort(struct run *r, struct value self, const struct value *args)
@@ -219,7 +224,7 @@ static struct value filter_unique(struct run *r, struct value self, const struct
                 return unique;
         while (access_next(r, &cursor, &item)) {
                 struct value path = args[ATTRIBUTE];
-                struct value key = access_path(r, item, path);
+                struct value key = access_path(r, item, path, none);
 
                 if (!value_truth(args[CASE_SENSITIVE]))
                         key = sort_fold(r, key);
@@ -241,7 +246,7 @@ static struct value extreme(struct run *r, struct value self, const struct value
         if (!access_iterate(r, self, &cursor))
                 return best;
         while (access_next(r, &cursor, &item)) {
-                struct value key = access_path(r, item, args[1]);
+                struct value key = access_path(r, item, args[1], none);
 
                 if (!value_truth(args[0]))
                         key = sort_fold(r, key);
@@ -272,7 +277,7 @@ static struct value filter_sum(struct run *r, struct value self, const struct va
                 return run_fail(r, "sum does not add strings");
         if (access_iterate(r, self, &cursor))
                 while (access_next(r, &cursor, &item))
-                        sum = arith_binary(r, OP_ADD, sum, access_path(r, item, args[0]));
+                        sum = arith_binary(r, OP_ADD, sum, access_path(r, item, args[0], none));
         return sum;
 }
 

@@ -159,7 +159,11 @@ struct value arith_format(struct run *r, struct str format, struct value args)
                 else
                         put_spec(r, &out, &spec, v);
         }
-        if (!keyed && used < (args.kind == VALUE_TUPLE ? args.list->n : args.kind != VALUE_DICT))
+        // Python lets anything that can be indexed, but is no tuple, go unused.
+        bool indexed = args.kind == VALUE_DICT || args.kind == VALUE_LIST || args.kind == VALUE_RANGE ||
+                       args.kind == VALUE_UNDEFINED;
+
+        if (!keyed && used < (args.kind == VALUE_TUPLE ? args.list->n : !indexed))
                 run_fail(r, "a format has fewer places than values");
         return value_string(run_take(r, &out));
 }

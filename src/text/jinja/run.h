@@ -40,7 +40,6 @@ struct run {
         int depth;
         int line; // being worked on
         struct buf *out;
-        size_t out_start;      // length that out had before
         struct value captured; // what NODE_CAPTURED stands for
         struct value *globals; // (n_names)
         struct scope *scope;

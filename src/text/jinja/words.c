@@ -114,12 +114,8 @@ static void split_at_space(struct run *r, struct value list, struct str s, int64
         size_t pos = run_of(s, 0, true);
 
         while (pos < s.len && run_ok(r)) {
-                if (most == 0) {
-                        struct str rest = chars_strip(str_part(s, pos, s.len), (struct str){0}, STRIP_RIGHT);
-
-                        run_push(r, list, value_string(rest));
-                        return;
-                }
+                if (most == 0)
+                        return push_part(r, list, s, pos, s.len);
                 size_t stop = run_of(s, pos, false);
 
                 push_part(r, list, s, pos, stop);

@@ -1,0 +1,101 @@
+// One inference call: its prompts times n sequences in the engine, whose events become text here. generation.c reads
+// the events; answer.c, completions.c and chat.c say them whole, stream.c as they come. It takes its exchange at once
+// and lives until the engine has ended all of its sequences, also when the client is long gone. Loop thread.
+#ifndef DYNLORA_API_GENERATION_H
+#define DYNLORA_API_GENERATION_H
+
+#include "api/fields.h"
+#include "api/logprobs.h"
+#include "api/prompts.h"
+#include "api/stop.h"
+#include "api/writer.h"
+#include "text/detok.h"
+
+// One sequence.
+struct choice {
+        struct dyn_request request;
+        struct generation *generation;
+        int index;             // in the answer
+        struct prompt *prompt; // what it continues
+        bool first_of_prompt;  // of the n that continue it: speaks for the prompt
+        struct detok detok, echo_detok;
+        struct buf text;       // of the answer, without the prompt
+        size_t settled;        // bytes of it that no stop string can take back
+        size_t stop_from;      // a stop string may begin from here on
+        size_t n_chars;        // characters of echo and text, as far as counted
+        size_t counted;        // bytes of text counted
+        struct tokens tokens;  // sampled
+        struct logprobs probs; // of tokens, if wanted
+        struct logprobs prompt_probs;
+        int64_t token_ns; // when the last token came; 0: none yet
+        int cached_tokens;
+
+        bool finished;      // the answer is complete: what still comes is dropped
+        bool ended;         // the engine is done with it
+        bool failed;        // by the engine's fault
+        const char *finish; // "stop", "length"
+        int stop_string;    // which completed it, or -1
+        int32_t stop_token; // which of stop_token_ids completed it, or -1
+
+        bool opened; // stream: its first chunk is out
+        size_t sent, sent_tokens;
+};
+
+struct generation {
+        struct api *api;
+        struct http_exchange *exchange; // NULL once it is answered or the client has left
+        const struct generation_form *form;
+        struct generation *next, **link; // in api->generations
+        char id[48];
+        int64_t created; // seconds since 1970
+        int64_t arrived_ns;
+
+        cJSON *body; // params, stops and prompts borrow from it
+        struct params params;
+        struct adapter_version *version; // NULL is the base; counted in while this lives
+        struct prompts prompts;
+        struct stop_set stops;
+        struct tokens stop_ids; // those of the request, then the model's
+        int n_own_stop_ids;
+        struct dyn_logit_bias *bias; // (n_bias)
+        int n_bias;
+
+        struct choice *choices; // (n_choices)
+        int n_choices, n_submitted, n_ended;
+        bool held;     // the client reads too slowly: sequences rest
+        bool aborted;  // the client left
+        bool rejected; // the queue was full
+};
+
+// A part of a choice as one chunk, or the whole answer, shows it.
+struct slice {
+        bool opens; // what belongs before the first token goes with it
+        bool ends;  // the finish reason goes with it
+        const char *text;
+        size_t len;
+        size_t first_token, end_token;
+};
+
+// How completions and chat differ.
+struct generation_form {
+        enum fields_of of;
+        const char *id_prefix, *object, *chunk_object;
+        enum dyn_status (*read_prompts)(struct api *, const struct params *, struct prompts *, struct problem *);
+        void (*write_choice)(struct writer *, const struct choice *, const struct slice *);
+        void (*write_top)(struct writer *, const struct generation *); // members beside the choices; may be NULL
+        bool opens_early; // a stream's first chunk goes out before the first token
+};
+
+// Reads the exchange's body and starts what it asks for, or answers why not.
+void generation_begin(struct api *, struct http_exchange *, const struct generation_form *);
+
+// From api.c's pump.
+void generation_event(const struct dyn_event *);
+
+// Ends all sequences of a call that nobody waits for any more; the stream calls it, too, when its peer leaves.
+void generation_cancel(struct generation *);
+
+// Lets its sequences rest, or go on.
+void generation_hold(struct generation *, bool held);
+
+#endif

@@ -1,0 +1,279 @@
+#include "conf/conf.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <ini.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "conf/nearest.h"
+#include "conf/table.h"
+#include "conf/value.h"
+
+#define ENV_PREFIX "DYNLORA_"
+#define MAX_NAME   64
+
+// One source of options (the flags, the environment, the file): which rows it gave. A source replaces what the ones
+// before it gave, also lists, and gives each option once.
+struct source {
+        struct conf *conf;
+        struct dyn_error *err;
+        bool given[CONF_MAX_ROWS];
+};
+
+static int find_row(const char *name, size_t len)
+{
+        for (int i = 0; i < conf_n_rows; i++)
+                if (strlen(conf_rows[i].name) == len && memcmp(conf_rows[i].name, name, len) == 0)
+                        return i;
+        return -1;
+}
+
+static enum dyn_status fail_unknown(
+        struct source *s, const char *where, const char *prefix, const char *name, size_t len)
+{
+        const char *near = conf_nearest(name, len);
+
+        if (near == NULL)
+                return dyn_fail(s->err, DYN_INVALID, "%s: unknown option", where);
+        return dyn_fail(s->err, DYN_INVALID, "%s: unknown option; is it %s%s?", where, prefix, near);
+}
+
+// where: how the error names the option, e.g. "flag --threads".
+static enum dyn_status take(struct source *s, int row, const char *text, const char *where)
+{
+        const struct conf_row *r = &conf_rows[row];
+        enum dyn_status st = DYN_OK;
+
+        if (!s->given[row])
+                conf_value_clear(s->conf, r);
+        else if (r->type != CONF_LIST)
+                st = dyn_fail(s->err, DYN_INVALID, "expected it once, found it again with \"%s\"", text);
+        s->given[row] = true;
+        if (st == DYN_OK)
+                st = conf_value_set(s->conf, r, text, s->err);
+        return st == DYN_OK ? DYN_OK : dyn_fail_in(s->err, where);
+}
+
+// Defaults
+// ---------------------------------------------------------------------------------------------------------------
+
+static void set_defaults(struct conf *c)
+{
+        *c = (struct conf){0};
+        for (int i = 0; i < conf_n_rows; i++)
+                if (conf_rows[i].initial != NULL)
+                        conf_value_set(c, &conf_rows[i], conf_rows[i].initial, NULL);
+}
+
+// Flags
+// ---------------------------------------------------------------------------------------------------------------
+
+static enum dyn_status take_flag(struct source *s, const char *name, size_t len, const char *text)
+{
+        char where[MAX_NAME + 16];
+        int row = find_row(name, len);
+
+        snprintf(where, sizeof where, "flag --%.*s", (int)(len > MAX_NAME ? MAX_NAME : len), name);
+        if (row >= 0 && text == NULL)
+                return dyn_fail(s->err, DYN_INVALID, "%s: expected a value after it, found none", where);
+        return row >= 0 ? take(s, row, text, where) : fail_unknown(s, where, "--", name, len);
+}
+
+static enum dyn_status take_flags(struct conf *c, int argc, char **argv, struct dyn_error *err)
+{
+        struct source s = {c, err, {false}};
+        enum dyn_status st = DYN_OK;
+
+        for (int i = 0; i < argc && st == DYN_OK; i++) {
+                const char *name = argv[i] + 2;
+
+                if (strncmp(argv[i], "--", 2) != 0 || *name == 0)
+                        return dyn_fail(
+                                err, DYN_INVALID, "expected an option such as --model, found \"%.100s\"", argv[i]);
+                size_t len = strcspn(name, "=");
+
+                if (name[len] == '=')
+                        st = take_flag(&s, name, len, name + len + 1);
+                else if (i + 1 < argc && strncmp(argv[i + 1], "--", 2) != 0)
+                        st = take_flag(&s, name, len, argv[++i]);
+                else
+                        st = take_flag(&s, name, len, NULL);
+        }
+        return st;
+}
+
+// Environment
+// ---------------------------------------------------------------------------------------------------------------
+
+// "MAX_ROWS" as "max-rows".
+static size_t option_name(char *out, const char *var, size_t len)
+{
+        size_t n = len < MAX_NAME ? len : MAX_NAME;
+
+        for (size_t i = 0; i < n; i++)
+                out[i] = (char)(var[i] == '_' ? '-' : tolower((unsigned char)var[i]));
+        return n;
+}
+
+// Each part of a list between colons, empty parts left out.
+static enum dyn_status take_parts(struct source *s, int row, const char *text, const char *where)
+{
+        char *copy = mem_strdup(text), *rest = copy, *part;
+        enum dyn_status st = DYN_OK;
+
+        while (st == DYN_OK && (part = strsep(&rest, ":")) != NULL)
+                if (*part != 0)
+                        st = take(s, row, part, where);
+        mem_free(copy);
+        return st;
+}
+
+static enum dyn_status take_variable(struct source *s, const char *name, size_t len, const char *text)
+{
+        char option[MAX_NAME], where[MAX_NAME + 40];
+        size_t n = option_name(option, name, len);
+        int row = len > MAX_NAME ? -1 : find_row(option, n);
+
+        snprintf(where, sizeof where, "environment variable " ENV_PREFIX "%.*s", (int)n, name);
+        if (row >= 0 && *text == 0)
+                return DYN_OK; // set to nothing is not set
+        if (row >= 0)
+                return conf_rows[row].type == CONF_LIST ? take_parts(s, row, text, where) : take(s, row, text, where);
+        return fail_unknown(s, where, "", option, n);
+}
+
+static enum dyn_status take_environment(struct conf *c, struct dyn_error *err)
+{
+        struct source s = {c, err, {false}};
+        enum dyn_status st = DYN_OK;
+
+        for (char **e = environ; *e != NULL && st == DYN_OK; e++) {
+                const char *equals = strchr(*e, '='), *name = *e + strlen(ENV_PREFIX);
+
+                if (strncmp(*e, ENV_PREFIX, strlen(ENV_PREFIX)) == 0 && equals >= name)
+                        st = take_variable(&s, name, (size_t)(equals - name), equals + 1);
+        }
+        return st;
+}
+
+// File
+// ---------------------------------------------------------------------------------------------------------------
+
+struct file {
+        struct source source;
+        const char *path;
+        FILE *stream;
+        int line;
+        bool failed; // and the source's error says why
+};
+
+static bool fail_line(struct file *f, const char *expected)
+{
+        f->failed = true;
+        dyn_fail(f->source.err, DYN_INVALID, "%s:%d: expected %s", f->path, f->line, expected);
+        return false;
+}
+
+// Gives inih a line without leading blanks, which it would take for the continuation of the line before. It would also
+// take a line that does not fit for two.
+static char *next_line(char *line, int cap, void *ctx)
+{
+        struct file *f = ctx;
+
+        if (f->failed || fgets(line, cap, f->stream) == NULL)
+                return NULL;
+        f->line++;
+        size_t len = strlen(line), blanks = strspn(line, " \t");
+
+        if (len == 0 || (line[len - 1] != '\n' && !feof(f->stream))) {
+                fail_line(f, "a shorter line, without NUL bytes");
+                return NULL;
+        }
+        memmove(line, line + blanks, len - blanks + 1);
+        return line;
+}
+
+static int take_line(void *ctx, const char *section, const char *name, const char *text)
+{
+        struct file *f = ctx;
+        char where[300];
+        int row = find_row(name, strlen(name));
+
+        if (*section != 0)
+                return fail_line(f, "no [section]");
+        if (strcmp(name, "config") == 0)
+                return fail_line(f, "no other file to be named in this one");
+        snprintf(where, sizeof where, "%.200s:%d: %.*s", f->path, f->line, MAX_NAME, name);
+        f->failed = (row >= 0 ? take(&f->source, row, text, where)
+                              : fail_unknown(&f->source, where, "", name, strlen(name))) != DYN_OK;
+        return !f->failed;
+}
+
+static enum dyn_status take_file(struct conf *c, const char *path, struct dyn_error *err)
+{
+        struct file f = {.source = {c, err, {false}}, .path = path, .stream = fopen(path, "re")};
+
+        if (f.stream == NULL)
+                return dyn_fail(err, DYN_IO, "%s: %s", path, strerror(errno));
+        int bad_line = ini_parse_stream(next_line, &f, take_line, &f);
+        bool broken = ferror(f.stream);
+
+        fclose(f.stream);
+        if (broken)
+                return dyn_fail(err, DYN_IO, "%s: cannot be read", path);
+        if (bad_line != 0 && (!f.failed || bad_line < f.line))
+                return dyn_fail(err, DYN_INVALID, "%s:%d: expected a line `option = value`", path, bad_line);
+        return f.failed ? DYN_INVALID : DYN_OK;
+}
+
+// All together
+// ---------------------------------------------------------------------------------------------------------------
+
+static enum dyn_status check_whole(const struct conf *c, struct dyn_error *err)
+{
+        if (c->model == NULL)
+                return dyn_fail(
+                        err, DYN_INVALID, "--model: expected a Hugging Face folder or a .gguf file, found nothing");
+        if (c->step_tokens < c->max_rows)
+                return dyn_fail(err, DYN_INVALID, "--step-tokens: expected at least --max-rows (%d), found %d",
+                        c->max_rows, c->step_tokens);
+        return DYN_OK;
+}
+
+static enum dyn_status read_over(struct conf *c, int argc, char **argv, struct dyn_error *err)
+{
+        enum dyn_status st = take_environment(c, err);
+
+        return st == DYN_OK ? take_flags(c, argc, argv, err) : st;
+}
+
+// Flags and environment are read twice if they name a file, which must come before them.
+enum dyn_status conf_read(struct conf *c, int argc, char **argv, struct dyn_error *err)
+{
+        struct dyn_error local;
+
+        if (err == NULL)
+                err = &local;
+        set_defaults(c);
+        enum dyn_status st = read_over(c, argc, argv, err);
+        if (st == DYN_OK && c->config != NULL) {
+                char *path = mem_strdup(c->config);
+
+                conf_finish(c);
+                set_defaults(c);
+                st = take_file(c, path, err);
+                if (st == DYN_OK)
+                        st = read_over(c, argc, argv, err);
+                mem_free(path);
+        }
+        return st == DYN_OK ? check_whole(c, err) : st;
+}
+
+void conf_finish(struct conf *c)
+{
+        for (int i = 0; i < conf_n_rows; i++)
+                conf_value_clear(c, &conf_rows[i]);
+}

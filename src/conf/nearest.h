@@ -1,0 +1,10 @@
+// The option that somebody probably meant. For error messages alone.
+#ifndef DYNLORA_CONF_NEAREST_H
+#define DYNLORA_CONF_NEAREST_H
+
+#include <stddef.h>
+
+// The name in the table that the fewest typing slips lead to name from; NULL if none is near.
+const char *conf_nearest(const char *name, size_t len);
+
+#endif

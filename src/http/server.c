@@ -1,0 +1,218 @@
+// The server as a whole: accepting within limits, the clock that all deadlines hang on, drain and close. Called by
+// whoever owns the server and by libuv; it knows connections, not requests.
+#include "http/server.h"
+
+#include <assert.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "http/conn.h"
+
+#define TICK_MS 250
+
+// Connections over the limit are answered 503; beyond so many of those at a time they are just closed.
+#define REFUSED_MAX 64
+
+void http_server_handle_gone(struct http_server *s)
+{
+        if (--s->n_handles > 0 || !s->closing)
+                return;
+        mem_free(s->endpoint.address);
+        mem_free((char *)s->options.cors_origin);
+        mem_free(s);
+}
+
+static void on_handle_closed(uv_handle_t *h)
+{
+        http_server_handle_gone(h->data);
+}
+
+static void on_wake(uv_idle_t *wake)
+{
+        struct http_server *s = wake->data;
+        struct link batch;
+
+        uv_idle_stop(wake);
+        // What becomes ready while the batch is handled waits for the next round, after the sockets had their turn.
+        link_init(&batch);
+        while (!link_alone(&s->ready)) {
+                struct link *l = s->ready.next;
+                link_remove(l);
+                link_append(&batch, l);
+        }
+        while (!link_alone(&batch)) {
+                struct link *l = batch.next;
+                link_remove(l);
+                http_conn_resume(LINK_ITEM(l, struct http_conn, ready));
+        }
+        if (s->draining && s->n_conns == 0 && s->drained != NULL) {
+                void (*drained)(void *ctx) = s->drained;
+                s->drained = NULL;
+                drained(s->options.ctx);
+        }
+}
+
+static void on_tick(uv_timer_t *tick)
+{
+        struct http_server *s = tick->data;
+        int64_t now = (int64_t)uv_now(s->loop);
+
+        s->refusing = false;
+        for (struct link *l = s->conns.next; l != &s->conns; l = l->next)
+                http_conn_check(LINK_ITEM(l, struct http_conn, link), now);
+}
+
+static void on_connection(uv_stream_t *listener, int status)
+{
+        struct http_server *s = listener->data;
+        struct http_conn *c = status == 0 ? http_conn_accept(s) : NULL;
+
+        if (c == NULL) {
+                // libuv has taken the connection from the queue and dropped it when descriptors ran out.
+                if (!s->refusing)
+                        log_warn("http: a connection could not be accepted: %s", uv_strerror(status));
+                s->refusing = true;
+                return;
+        }
+        if (!uv_is_active((uv_handle_t *)&s->tick))
+                uv_timer_start(&s->tick, on_tick, TICK_MS, TICK_MS);
+        if (s->n_conns > s->options.max_connections) {
+                if (!s->refusing)
+                        log_warn("http: more than %d connections", s->options.max_connections);
+                s->refusing = true;
+                if (s->n_conns <= s->options.max_connections + REFUSED_MAX)
+                        http_conn_refuse(c, 503, "too many connections");
+                else
+                        http_conn_close(c);
+        }
+}
+
+// Sockets cost a descriptor each, and a write to a closed one must be an error rather than a signal.
+static void prepare_process(void)
+{
+        struct rlimit limit;
+
+        signal(SIGPIPE, SIG_IGN);
+        if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+                limit.rlim_cur = limit.rlim_max;
+                setrlimit(RLIMIT_NOFILE, &limit);
+        }
+}
+
+static int open_listener(struct http_server *s)
+{
+        union http_socket *l = &s->listener;
+        int rc;
+
+        if (s->endpoint.unix_path != NULL) {
+                uv_pipe_init(s->loop, &l->pipe, 0);
+                rc = uv_pipe_open(&l->pipe, s->endpoint.fd);
+        } else {
+                uv_tcp_init(s->loop, &l->tcp);
+                rc = uv_tcp_open(&l->tcp, s->endpoint.fd);
+        }
+        l->handle.data = s;
+        return rc != 0 ? rc : uv_listen(&l->stream, 4096, on_connection);
+}
+
+enum dyn_status http_listen(
+        struct http_server **out, uv_loop_t *loop, const struct http_options *options, struct dyn_error *err)
+{
+        struct http_endpoint endpoint;
+        enum dyn_status status = http_endpoint_open(&endpoint, options->listen, err);
+
+        assert(options->max_connections > 0 && options->error_body != NULL);
+        if (status != DYN_OK)
+                return status;
+        prepare_process();
+        struct http_server *s = mem_zalloc(sizeof *s);
+        s->loop = loop;
+        s->options = *options;
+        s->options.cors_origin = options->cors_origin ? mem_strdup(options->cors_origin) : NULL;
+        s->endpoint = endpoint;
+        link_init(&s->conns);
+        link_init(&s->ready);
+        uv_timer_init(loop, &s->tick);
+        uv_idle_init(loop, &s->wake);
+        s->tick.data = s->wake.data = s;
+        s->n_handles = 3;
+        int rc = open_listener(s);
+        if (rc != 0) {
+                http_close(s);
+                return dyn_fail(err, DYN_IO, "listen: %s: %s", options->listen, uv_strerror(rc));
+        }
+        *out = s;
+        return DYN_OK;
+}
+
+const char *http_address(const struct http_server *s)
+{
+        return s->endpoint.address;
+}
+
+void http_server_wake(struct http_server *s)
+{
+        uv_idle_start(&s->wake, on_wake);
+}
+
+void http_server_conn_gone(struct http_server *s)
+{
+        if (--s->n_conns > 0)
+                return;
+        if (!s->closing) {
+                uv_timer_stop(&s->tick);
+                if (s->draining)
+                        http_server_wake(s);
+        }
+}
+
+static void stop_listening(struct http_server *s)
+{
+        if (uv_is_closing(&s->listener.handle))
+                return;
+        uv_close(&s->listener.handle, on_handle_closed);
+        http_endpoint_close(&s->endpoint);
+}
+
+void http_drain(struct http_server *s, void (*done)(void *ctx))
+{
+        assert(!s->closing && !s->draining);
+        s->draining = true;
+        s->drained = done;
+        stop_listening(s);
+        for (struct link *l = s->conns.next; l != &s->conns; l = l->next)
+                http_conn_drain(LINK_ITEM(l, struct http_conn, link));
+        http_server_wake(s);
+}
+
+void http_close(struct http_server *s)
+{
+        if (s == NULL || s->closing)
+                return;
+        s->closing = true;
+        s->drained = NULL;
+        stop_listening(s);
+        for (struct link *l = s->conns.next; l != &s->conns; l = l->next)
+                http_conn_close(LINK_ITEM(l, struct http_conn, link));
+        uv_close((uv_handle_t *)&s->tick, on_handle_closed);
+        uv_close((uv_handle_t *)&s->wake, on_handle_closed);
+}
+
+const char *http_server_date(struct http_server *s)
+{
+        int64_t now = clock_unix();
+
+        if (now != s->date_second || s->date[0] == 0) {
+                time_t t = (time_t)now;
+                struct tm tm;
+
+                gmtime_r(&t, &tm);
+                strftime(s->date, sizeof s->date, "%a, %d %b %Y %H:%M:%S GMT", &tm);
+                s->date_second = now;
+        }
+        return s->date;
+}
