@@ -15,6 +15,9 @@
 // What team_run costs when the members are awake, with a margin.
 #define SHARE_COST_NS 4000.0
 
+// Blocks of rows are multiples of this, which tiles of 3 and of 4 fill.
+#define BLOCK_STEP 12
+
 // Before each block that cpu_alloc hands out. A block of its own pages starts at the header.
 struct header {
         void *base;
@@ -170,4 +173,13 @@ void cpu_spread(struct dyn_device *dev, void (*work)(void *arg, int i), void *ar
         }
         for (int i = 0; i < n; i++)
                 work(arg, i);
+}
+
+int cpu_block(const struct dyn_device *dev, int n_rows, size_t row_bytes, size_t bytes)
+{
+        size_t n = (size_t)n_rows, members = (size_t)team_size(dev->team);
+        size_t items = (n * row_bytes / bytes / members + 1) * members;
+        size_t block = (n + items - 1) / items;
+
+        return (int)((block + BLOCK_STEP - 1) / BLOCK_STEP * BLOCK_STEP);
 }

@@ -39,4 +39,7 @@ void cpu_lowrank_free(struct dyn_device *, struct dyn_lowrank *);
 // Runs work for 0 .. n - 1 on the team, or all of it here when `cost` (about nanoseconds) is too little to share.
 void cpu_spread(struct dyn_device *, void (*work)(void *arg, int i), void *arg, int n, double cost);
 
+// Rows of a matrix that make one item of a loop over them: about `bytes` of them, as many items for each member.
+int cpu_block(const struct dyn_device *, int n_rows, size_t row_bytes, size_t bytes);
+
 #endif

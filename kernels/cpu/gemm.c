@@ -39,7 +39,8 @@ void fast_gemm(struct dyn_device *dev, float *y, const float *x, const struct dy
                         .y_step = n_out,
                         .n = w->n_in,
                         .n_out = w->n_out,
-                        .n_rows = n_rows}};
+                        .n_rows = n_rows,
+                        .ahead = TILE_AHEAD}};
 
         assert(y != x);
         g.block = cpu_block(dev, w->n_out, w_bytes, BLOCK_BYTES);

@@ -4,9 +4,7 @@
 
 #include "cpu/vec.h"
 
-// Measured best for reading weights that are in no cache: a tile fetches this far ahead in each of its rows.
-#define AHEAD_BYTES 2048
-#define LINE        64
+#define LINE 64 // bytes
 
 // A tile of dots is `outs` rows of w by `rows` rows of x, at most 12 accumulators of the 16 registers.
 #define DOTS_OUTS 4
@@ -90,7 +88,7 @@ VEC_INLINE void dots_tile(const enum dyn_dtype dtype, const int outs, const int 
 
 #pragma GCC unroll 8
                 for (int i = 0; i < outs; i++)
-                        _mm_prefetch(w + (size_t)i * w_step + k * size + AHEAD_BYTES, _MM_HINT_T0);
+                        _mm_prefetch(w + (size_t)i * w_step + (ptrdiff_t)(k * size) + d->ahead, _MM_HINT_T0);
 #pragma GCC unroll 1
                 for (; k < stop; k += VEC)
                         dots_step(dtype, outs, rows, acc, w + k * size, w_step, x + k, x_step);
@@ -177,7 +175,9 @@ VEC_INLINE void sums_tile(const enum dyn_dtype dtype, const int vecs, const int 
         for (int r = 0; r < s->n; r++, b += s->b_bytes) {
                 __m256 by[SUMS_ROWS];
 
-                _mm_prefetch(b + AHEAD_BYTES, _MM_HINT_T0);
+                _mm_prefetch(b + s->ahead, _MM_HINT_T0);
+                if (TILE_COLUMNS * size > LINE)
+                        _mm_prefetch(b + s->ahead + LINE, _MM_HINT_T0);
 #pragma GCC unroll 8
                 for (int j = 0; j < rows; j++) {
                         by[j] = _mm256_set1_ps(c[(size_t)j * s->c_step + (size_t)r]);

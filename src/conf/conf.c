@@ -31,14 +31,13 @@ static int find_row(const char *name, size_t len)
         return -1;
 }
 
-static enum dyn_status fail_unknown(
-        struct source *s, const char *where, const char *prefix, const char *name, size_t len)
+static enum dyn_status fail_unknown(struct source *s, const char *where, const char *name, size_t len)
 {
         const char *near = conf_nearest(name, len);
 
         if (near == NULL)
                 return dyn_fail(s->err, DYN_INVALID, "%s: unknown option", where);
-        return dyn_fail(s->err, DYN_INVALID, "%s: unknown option; is it %s%s?", where, prefix, near);
+        return dyn_fail(s->err, DYN_INVALID, "%s: unknown option; the nearest is %s", where, near);
 }
 
 // where: how the error names the option, e.g. "flag --threads".
@@ -79,7 +78,7 @@ static enum dyn_status take_flag(struct source *s, const char *name, size_t len,
         snprintf(where, sizeof where, "flag --%.*s", (int)(len > MAX_NAME ? MAX_NAME : len), name);
         if (row >= 0 && text == NULL)
                 return dyn_fail(s->err, DYN_INVALID, "%s: expected a value after it, found none", where);
-        return row >= 0 ? take(s, row, text, where) : fail_unknown(s, where, "--", name, len);
+        return row >= 0 ? take(s, row, text, where) : fail_unknown(s, where, name, len);
 }
 
 static enum dyn_status take_flags(struct conf *c, int argc, char **argv, struct dyn_error *err)
@@ -131,6 +130,19 @@ static enum dyn_status take_parts(struct source *s, int row, const char *text, c
         return st;
 }
 
+// Whether Kubernetes set it: for a service called "dynlora" each pod gets DYNLORA_SERVICE_HOST, DYNLORA_PORT,
+// DYNLORA_PORT_8000_TCP_ADDR and more, for "dynlora-x" DYNLORA_X_PORT and so on. No option has these words.
+static bool is_service_link(const char *name, size_t len)
+{
+        for (size_t i = 0; i + 4 <= len; i += strcspn(name + i, "_=") + 1) {
+                size_t word = strcspn(name + i, "_=");
+
+                if ((word == 4 && memcmp(name + i, "PORT", 4) == 0) || strncmp(name + i, "SERVICE_HOST=", 13) == 0)
+                        return true;
+        }
+        return false;
+}
+
 static enum dyn_status take_variable(struct source *s, const char *name, size_t len, const char *text)
 {
         char option[MAX_NAME], where[MAX_NAME + 40];
@@ -138,11 +150,11 @@ static enum dyn_status take_variable(struct source *s, const char *name, size_t 
         int row = len > MAX_NAME ? -1 : find_row(option, n);
 
         snprintf(where, sizeof where, "environment variable " ENV_PREFIX "%.*s", (int)n, name);
-        if (row >= 0 && *text == 0)
+        if ((row >= 0 && *text == 0) || is_service_link(name, len))
                 return DYN_OK; // set to nothing is not set
         if (row >= 0)
                 return conf_rows[row].type == CONF_LIST ? take_parts(s, row, text, where) : take(s, row, text, where);
-        return fail_unknown(s, where, "", option, n);
+        return fail_unknown(s, where, option, n);
 }
 
 static enum dyn_status take_environment(struct conf *c, struct dyn_error *err)
@@ -208,7 +220,7 @@ static int take_line(void *ctx, const char *section, const char *name, const cha
                 return fail_line(f, "no other file to be named in this one");
         snprintf(where, sizeof where, "%.200s:%d: %.*s", f->path, f->line, MAX_NAME, name);
         f->failed = (row >= 0 ? take(&f->source, row, text, where)
-                              : fail_unknown(&f->source, where, "", name, strlen(name))) != DYN_OK;
+                              : fail_unknown(&f->source, where, name, strlen(name))) != DYN_OK;
         return !f->failed;
 }
 

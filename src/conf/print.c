@@ -64,12 +64,12 @@ void conf_print_help(FILE *out)
                         fprintf(out, "%s%s\n", i ? "\n" : "", conf_rows[i].group);
                 print_option(out, &conf_rows[i]);
         }
-        fputs("\nDefaults are in parentheses. ", out);
-        fputs("A SIZE is bytes, or 512M, 1.5G and the like. Each option is\n"
-              "also an environment variable (--max-rows: DYNLORA_MAX_ROWS) and a line of the\n"
-              "--config file (max-rows = 32). A flag goes before the environment, which goes\n"
-              "before the file.\n",
-                out);
+        fputs("\n", out);
+        wrap(out,
+                "Defaults are in parentheses. A SIZE is in bytes, or 512M, 1.5G and the like. Each option is also an "
+                "environment variable (--max-rows 32: DYNLORA_MAX_ROWS=32) and a line of the --config file "
+                "(max-rows = 32). A flag goes before the environment, which goes before the file.",
+                WIDTH, "");
 }
 
 void conf_print_sample(FILE *out)

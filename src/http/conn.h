@@ -52,6 +52,9 @@ void http_conn_resume(struct http_conn *);
 // Deadlines and stalled peers. Called at each tick, now on uv_now's clock.
 void http_conn_check(struct http_conn *, int64_t now);
 
+// The server stops: an idle connection closes, the others after their answer.
+void http_conn_drain(struct http_conn *);
+
 // The exchange was answered and is gone.
 void http_conn_answered(struct http_conn *, bool keep_alive);
 
@@ -71,7 +74,7 @@ void http_conn_flush(struct http_conn *);
 // Bytes that the peer's side has not taken yet.
 size_t http_conn_backlog(const struct http_conn *);
 
-// Whether the backlog has not moved for the server's write_seconds.
+// Whether the backlog has not moved for the server's write_seconds. Asked at each tick.
 bool http_conn_stalled(struct http_conn *, int64_t now);
 
 // request.c: parses some of the bytes and returns how many. A request that is complete is handled, a wrong one refused.

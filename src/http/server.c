@@ -6,11 +6,12 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "http/conn.h"
+#include "http/exchange.h"
 
 #define TICK_MS 250
 
@@ -85,7 +86,7 @@ static void on_connection(uv_stream_t *listener, int status)
                         log_warn("http: more than %d connections", s->options.max_connections);
                 s->refusing = true;
                 if (s->n_conns <= s->options.max_connections + REFUSED_MAX)
-                        http_conn_refuse(c, 503, "too many connections");
+                        http_refuse(c, 503, "too many connections");
                 else
                         http_conn_close(c);
         }
@@ -116,6 +117,8 @@ static int open_listener(struct http_server *s)
                 rc = uv_tcp_open(&l->tcp, s->endpoint.fd);
         }
         l->handle.data = s;
+        if (rc != 0)
+                close(s->endpoint.fd);
         return rc != 0 ? rc : uv_listen(&l->stream, 4096, on_connection);
 }
 

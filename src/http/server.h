@@ -56,6 +56,9 @@ void http_endpoint_close(struct http_endpoint *);
 // "Tue, 15 Nov 1994 08:12:31 GMT", made once a second.
 const char *http_server_date(struct http_server *);
 
+// Has on_wake run soon, from the loop: for what must not happen inside a caller's call.
+void http_server_wake(struct http_server *);
+
 // A connection was closed; the last one of a drain ends it.
 void http_server_conn_gone(struct http_server *);
 

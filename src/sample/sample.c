@@ -54,17 +54,26 @@ static void penalise_presence(
                 s->counts[h->tokens[i]] = 0;
 }
 
+// The highest, the lowest id among equals; -1 if there is none above minus infinity. In lanes, so that it vectorises.
 static int32_t best(const float *logits, int n)
 {
-        int32_t at = -1;
-        float max = -INFINITY;
+        float lane[16], max = -INFINITY;
+        int i = 0;
 
-        for (int i = 0; i < n; i++)
-                if (logits[i] > max) {
-                        max = logits[i];
-                        at = i;
-                }
-        return at;
+        for (int k = 0; k < 16; k++)
+                lane[k] = -INFINITY;
+        for (; i + 16 <= n; i += 16)
+                for (int k = 0; k < 16; k++)
+                        lane[k] = logits[i + k] > lane[k] ? logits[i + k] : lane[k];
+        for (; i < n; i++)
+                lane[0] = logits[i] > lane[0] ? logits[i] : lane[0];
+        for (int k = 0; k < 16; k++)
+                max = lane[k] > max ? lane[k] : max;
+        if (max == -INFINITY)
+                return -1;
+        for (i = 0; logits[i] != max;)
+                i++;
+        return i;
 }
 
 // Higher logits first, lower ids first among equals.
@@ -135,7 +144,7 @@ static double weigh(struct sampler *s, int n, float max)
         double total = 0;
 
         for (int i = 0; i < n; i++)
-                total += s->weights[i] = exp((double)(s->candidates[i].logit - max));
+                total += s->weights[i] = (double)expf(s->candidates[i].logit - max);
         return total;
 }
 
@@ -153,7 +162,7 @@ static int keep_top_p(struct sampler *s, int n, float top_p, float max)
                         s->candidates[kept++] = s->candidates[i];
         qsort(s->candidates, (size_t)kept, sizeof *s->candidates, by_logit);
         while (last < kept) {
-                sum += exp((double)(s->candidates[last++].logit - max));
+                sum += (double)expf(s->candidates[last++].logit - max);
                 if (sum >= (double)top_p * total)
                         break;
         }

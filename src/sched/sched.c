@@ -7,13 +7,13 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "sample/sample.h"
+#include "sched/outcome.h"
 #include "sched/plan.h"
 
 struct sched {
         struct sched_options o;
         struct kv_pool *pool;
-        struct sampler *sampler;
+        struct outcome outcome;
         struct sequence *first_waiting, **end_of_waiting;
         struct sequence **running; // (max_rows), oldest first
         int n_running;
@@ -27,7 +27,7 @@ struct sched {
         struct model_group *groups; // (max_rows)
         int32_t *logit_rows;        // (max_rows + extra_logits)
         struct model_step in;
-        float *logits, *raw; // (max_rows + extra_logits, vocab_size), (vocab_size)
+        float *logits; // (max_rows + extra_logits, vocab_size)
 };
 
 struct sched *sched_create(const struct sched_options *o)
@@ -38,7 +38,12 @@ struct sched *sched_create(const struct sched_options *o)
 
         s->o = *o;
         s->pool = kv_pool_create(o->kv->n_pages);
-        s->sampler = sampler_create((int)vocab_size);
+        s->outcome = (struct outcome){.sampler = sampler_create((int)vocab_size),
+                .vocab_size = vocab_size,
+                .raw = mem_array(vocab_size, sizeof(float)),
+                .metrics = o->metrics,
+                .emit = o->emit,
+                .ctx = o->ctx};
         s->end_of_waiting = &s->first_waiting;
         s->running = mem_array(rows, sizeof *s->running);
         s->views = mem_array(rows, sizeof *s->views);
@@ -48,7 +53,6 @@ struct sched *sched_create(const struct sched_options *o)
         s->groups = mem_array(rows, sizeof *s->groups);
         s->logit_rows = mem_array(logits, sizeof *s->logit_rows);
         s->logits = mem_array(logits * vocab_size, sizeof *s->logits);
-        s->raw = mem_array(vocab_size, sizeof *s->raw);
         return s;
 }
 
@@ -230,93 +234,23 @@ static void lay_out(struct sched *s)
         }
 }
 
-static void report_prompt(struct sched *s, struct sequence *seq, int position, const float *logits)
-{
-        struct dyn_request *r = seq->request;
-        struct dyn_event event = {.request = r, .kind = DYN_EVENT_PROMPT, .token = seq->tokens[0]};
-
-        if (seq->n_prompt_reported == 0) {
-                s->o.emit(s->o.ctx, &event);
-                seq->n_prompt_reported = 1;
-        }
-        if (position + 1 != seq->n_prompt_reported || position + 1 >= r->n_prompt)
-                return;
-        event.token = seq->tokens[position + 1];
-        sample_logprobs(s->sampler, logits, r->n_prompt_logprobs, &event);
-        s->o.emit(s->o.ctx, &event);
-        seq->n_prompt_reported++;
-}
-
-static bool is_stop(const struct dyn_request *r, int32_t token)
-{
-        for (int i = 0; i < r->n_stop_ids; i++)
-                if (r->stop_ids[i] == token)
-                        return true;
-        return false;
-}
-
-// Draws the next token. True if the sequence is over, and why.
-static bool sample(struct sched *s, struct sequence *seq, float *logits, enum dyn_finish *finish)
-{
-        struct dyn_request *r = seq->request;
-        struct sample_history history = {seq->tokens, seq->n_tokens, r->n_prompt};
-        struct dyn_event event = {.request = r, .kind = DYN_EVENT_TOKEN};
-        int n_answer = seq->n_tokens - r->n_prompt;
-
-        if (n_answer == r->max_tokens) {
-                *finish = DYN_FINISH_LENGTH;
-                return true;
-        }
-        if (r->n_logprobs >= 0)
-                memcpy(s->raw, logits, (size_t)model_config(s->o.model)->vocab_size * sizeof *s->raw);
-        event.token = sample_token(
-                s->sampler, logits, &r->sampling, &history, r->stop_ids, n_answer < r->min_tokens ? r->n_stop_ids : 0);
-        if (event.token < 0) {
-                log_error("the model's logits hold no finite number: the checkpoint or an adapter is broken");
-                *finish = DYN_FINISH_ERROR;
-                return true;
-        }
-        if (r->n_logprobs >= 0)
-                sample_logprobs(s->sampler, s->raw, r->n_logprobs, &event);
-        seq->tokens[seq->n_tokens++] = event.token;
-        metric_add(&s->o.metrics->generated_tokens, 1);
-        s->o.emit(s->o.ctx, &event);
-        *finish = is_stop(r, event.token) ? DYN_FINISH_STOP : DYN_FINISH_LENGTH;
-        return *finish == DYN_FINISH_STOP || n_answer + 1 == r->max_tokens;
-}
-
-// Takes a share's results in; true if the sequence is over. *row walks through the logits.
-static bool take_in(struct sched *s, const struct plan_share *share, int *row, enum dyn_finish *finish)
-{
-        struct sequence *seq = s->running[share->view];
-        size_t vocab_size = (size_t)model_config(s->o.model)->vocab_size;
-        bool over = false, last = share->n_tokens == sequence_pending(seq);
-
-        for (int k = 0; k < share->n_tokens; k++) {
-                float *logits = s->logits + (size_t)*row * vocab_size;
-                bool is_last = last && k == share->n_tokens - 1;
-
-                if (s->views[share->view].all_logits)
-                        report_prompt(s, seq, seq->n_computed + k, logits);
-                *row += s->views[share->view].all_logits || is_last;
-                if (is_last)
-                        over = sample(s, seq, logits, finish);
-        }
-        seq->n_computed += share->n_tokens;
-        if (s->o.prefix_cache)
-                sequence_publish(seq, s->pool);
-        return over;
-}
-
 static void sample_and_emit(struct sched *s)
 {
         enum dyn_finish finish[s->n_shares];
         struct sequence *over[s->n_shares];
-        int n_over = 0, row = 0;
+        float *logits = s->logits;
+        int n_over = 0;
 
-        for (int i = 0; i < s->n_shares; i++)
-                if (take_in(s, &s->shares[i], &row, &finish[n_over]))
-                        over[n_over++] = s->running[s->shares[i].view];
+        for (int i = 0; i < s->n_shares; i++) {
+                const struct plan_share *share = &s->shares[i];
+                struct sequence *seq = s->running[share->view];
+
+                if (outcome_take(&s->outcome, seq, share->n_tokens, s->views[share->view].all_logits, &logits,
+                            &finish[n_over]))
+                        over[n_over++] = seq;
+                if (s->o.prefix_cache)
+                        sequence_publish(seq, s->pool);
+        }
         for (int i = 0; i < n_over; i++) {
                 int at = 0;
 
@@ -401,7 +335,8 @@ void sched_destroy(struct sched *s)
                 end(s, seq, DYN_FINISH_CANCELLED);
         }
         kv_pool_destroy(s->pool);
-        sampler_destroy(s->sampler);
+        sampler_destroy(s->outcome.sampler);
+        mem_free(s->outcome.raw);
         mem_free(s->running);
         mem_free(s->views);
         mem_free(s->shares);
@@ -410,6 +345,5 @@ void sched_destroy(struct sched *s)
         mem_free(s->groups);
         mem_free(s->logit_rows);
         mem_free(s->logits);
-        mem_free(s->raw);
         mem_free(s);
 }

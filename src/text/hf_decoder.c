@@ -1,11 +1,20 @@
 #include <string.h>
 
+#include "base/alloc.h"
 #include "text/hf_steps.h"
+
+// Steps that look at the token as it is written cannot follow those that made something else of it.
+static enum dyn_status need_first(const struct tokenizer *t, bool replaced, struct dyn_error *err)
+{
+        if (t->decoder.byte_fallback || t->decoder.fused || replaced)
+                return dyn_fail(err, DYN_UNSUPPORTED, "not supported after the steps before it");
+        return DYN_OK;
+}
 
 static enum dyn_status decode_byte_level(struct tokenizer *t, const cJSON *o, struct dyn_error *err)
 {
         t->decoder.byte_level = true;
-        return DYN_OK;
+        return need_first(t, false, err);
 }
 
 static enum dyn_status decode_replace(struct tokenizer *t, const cJSON *o, struct dyn_error *err)
@@ -48,7 +57,9 @@ static enum dyn_status decode_metaspace(struct tokenizer *t, const cJSON *o, str
         char with[8];
         const char *scheme;
 
-        enum dyn_status st = hf_metaspace(o, with, &scheme, err);
+        enum dyn_status st = need_first(t, t->decoder.replace.n > 0, err);
+        if (st == DYN_OK)
+                st = hf_metaspace(o, with, &scheme, err);
         if (st != DYN_OK)
                 return st;
         spaces.pattern = mem_strdup(with);
@@ -64,12 +75,16 @@ static const struct hf_step rows[] = {
         {"ByteFallback", {NULL}, decode_byte_fallback, 2, true},
         {"Fuse", {NULL}, decode_fuse, 3, true},
         {"Strip", {"content", "start", "stop"}, decode_strip, 4, true},
+        {"ByteLevel", {"add_prefix_space", "trim_offsets", "use_regex"}, decode_byte_level, 5, true},
+        {"Metaspace", {"replacement", "prepend_scheme", "split", "add_prefix_space", "str_rep"}, decode_metaspace, 5, true},
         {0},
 };
 
-// These two stand alone.
-static const struct hf_step whole[] = {
-        {"ByteLevel", {"add_prefix_space", "trim_offsets", "use_regex"}, decode_byte_level, 1, true},
-        {"Metaspace", {"replacement", "prepend_scheme", "split", "add_prefix_space", "str_rep"}, decode_metaspace, 1, true},
-        {0},
-};
+enum dyn_status hf_decoder_parse(struct tokenizer *t, const cJSON *root, struct dyn_error *err)
+{
+        const cJSON *decoder = json_member(root, "decoder");
+
+        if (decoder == NULL || cJSON_IsNull(decoder))
+                return dyn_fail(err, DYN_UNSUPPORTED, "decoder: expected an object, found none");
+        return hf_steps_parse(t, root, "decoder", "decoders", rows, err);
+}

@@ -74,7 +74,9 @@ static struct value reals(struct run *r, enum op op, double a, double b)
         case OP_POW:
                 if ((a == 0 && b < 0) || (a < 0 && b != floor(b)))
                         return run_fail(r, "a power that is no real number");
-                return value_float(pow(a, b));
+                rest = pow(a, b);
+                return isinf(rest) && isfinite(a) && isfinite(b) ? run_fail(r, "a power is too large")
+                                                                 : value_float(rest);
         default:
                 break;
         }

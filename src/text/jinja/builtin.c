@@ -34,8 +34,10 @@ const struct builtin *builtin_method(enum value_kind of, struct str name)
         case VALUE_DICT:
                 return find(builtin_dict_methods, name);
         case VALUE_LIST:
-        case VALUE_TUPLE:
                 return find(builtin_list_methods, name);
+        case VALUE_TUPLE:
+        case VALUE_RANGE:
+                return find(builtin_tuple_methods, name);
         case VALUE_LOOP:
                 return find(builtin_loop_methods, name);
         default:

@@ -28,7 +28,8 @@ struct method {
 
 // Each table ends with a row without name.
 extern const struct builtin builtin_text_filters[], builtin_sequence_filters[], builtin_tests[], builtin_functions[],
-        builtin_str_methods[], builtin_dict_methods[], builtin_list_methods[], builtin_loop_methods[];
+        builtin_str_methods[], builtin_dict_methods[], builtin_list_methods[], builtin_tuple_methods[],
+        builtin_loop_methods[];
 
 // All answer NULL for what is not there.
 const struct builtin *builtin_filter(struct str name);

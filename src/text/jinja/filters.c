@@ -44,7 +44,7 @@ static bool starts_word(int32_t c)
 static struct value filter_title(struct run *r, struct value self, const struct value *args)
 {
         (void)args;
-        return text_value(words_title(r, print_text(r, self), starts_word));
+        return text_value(words_title(r, print_text(r, self), starts_word, true));
 }
 
 static struct value filter_trim(struct run *r, struct value self, const struct value *args)

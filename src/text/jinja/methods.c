@@ -139,7 +139,7 @@ static bool is_no_letter(int32_t c)
 static struct value str_title(struct run *r, struct value self, const struct value *args)
 {
         (void)args;
-        return value_string(words_title(r, self.string, is_no_letter));
+        return value_string(words_title(r, self.string, is_no_letter, false));
 }
 
 static struct value str_replace(struct run *r, struct value self, const struct value *args)
@@ -436,6 +436,12 @@ const struct builtin builtin_list_methods[] = {
         {"index", "value", 1, list_index},
         {"count", "value", 1, list_count},
         {"copy", "", 0, copy},
+        {0},
+};
+
+const struct builtin builtin_tuple_methods[] = {
+        {"index", "value", 1, list_index},
+        {"count", "value", 1, list_count},
         {0},
 };
 

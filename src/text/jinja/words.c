@@ -43,10 +43,10 @@ static bool never(int32_t c)
 
 struct str words_capitalize(struct run *r, struct str s)
 {
-        return words_title(r, s, never);
+        return words_title(r, s, never, false);
 }
 
-struct str words_title(struct run *r, struct str s, bool (*breaks)(int32_t c))
+struct str words_title(struct run *r, struct str s, bool (*breaks)(int32_t c), bool full)
 {
         struct buf text = {0};
         bool first = true;
@@ -54,7 +54,9 @@ struct str words_title(struct run *r, struct str s, bool (*breaks)(int32_t c))
         for (size_t pos = 0; pos < s.len && run_ok(r);) {
                 int32_t c = chars_next(s, &pos);
 
-                if (first)
+                if (first && !full && c == 0xdf)
+                        run_write(r, &text, "Ss", 2);
+                else if (first)
                         put_upper(r, &text, c);
                 else
                         put(r, &text, chars_lower(c));

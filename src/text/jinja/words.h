@@ -10,8 +10,9 @@ struct str words_lower(struct run *, struct str);
 // The first letter upper, the others lower.
 struct str words_capitalize(struct run *, struct str);
 
-// The first letter after each character that `breaks` holds for upper, the others lower.
-struct str words_title(struct run *, struct str, bool (*breaks)(int32_t c));
+// The first letter and each after a character that `breaks` holds for upper, the others lower. A capital that is two
+// letters is both in `full` (SS), else only its first is (Ss).
+struct str words_title(struct run *, struct str, bool (*breaks)(int32_t c), bool full);
 
 // At most `count` times, every time if that is negative.
 struct str words_replace(struct run *, struct str, struct str old, struct str fresh, int64_t count);

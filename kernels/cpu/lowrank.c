@@ -1,0 +1,210 @@
+// Low-rank patches of the fast backend: v = A x as dot products, y += scale * B v as sums of B's columns, which are
+// packed as rows for that. A unit is up to UNIT_ROWS rows of a segment; one member does a unit whole, or, when there
+// are few and large ones, all members share first the ranks of A, then the outputs of B. Which of the two it was does
+// not show in the bits.
+#include <assert.h>
+#include <string.h>
+
+#include "base/threads.h"
+#include "cpu/device.h"
+#include "cpu/fast.h"
+#include "cpu/tile.h"
+
+#define UNIT_ROWS  16
+#define RANK_TILE  256 // ranks whose v is held at a time
+#define RANK_BLOCK 12  // ranks of A in one item when members share a unit
+#define OUT_BLOCK  96  // outputs of B, the same
+
+// A unit that takes longer than this is worth two more loops.
+#define SHARE_UNIT_NS 20000.0
+
+_Static_assert(OUT_BLOCK % TILE_COLUMNS == 0, "blocks of outputs are whole blocks of packed columns");
+
+// B: (n_out, rank) to (blocks of TILE_COLUMNS outputs, rank, TILE_COLUMNS); to is zeroed.
+static void pack_b(char *to, const char *b, size_t n_out, size_t rank, size_t size)
+{
+        for (size_t o = 0; o < n_out; o++)
+                for (size_t r = 0; r < rank; r++) {
+                        size_t at = (o / TILE_COLUMNS * rank + r) * TILE_COLUMNS + o % TILE_COLUMNS;
+
+                        memcpy(to + at * size, b + (o * rank + r) * size, size);
+                }
+}
+
+enum dyn_status fast_lowrank_load(struct dyn_device *dev, struct dyn_lowrank *p, const struct dyn_tensor *a,
+        const struct dyn_tensor *b, float scale, struct dyn_error *err)
+{
+        enum dyn_status st = cpu_lowrank_begin(dev, p, a, b, scale, err);
+
+        if (st != DYN_OK)
+                return st;
+        size_t size = dyn_dtype_bytes(p->dtype, 1), rank = (size_t)p->rank, n_out = (size_t)p->n_out;
+        size_t columns = (n_out + TILE_COLUMNS - 1) / TILE_COLUMNS * TILE_COLUMNS;
+        size_t a_bytes = rank * (size_t)p->n_in * size;
+
+        st = cpu_lowrank_alloc(dev, p, a_bytes, columns * rank * size, err);
+        if (st != DYN_OK)
+                return st;
+        memcpy(p->a, a->data, a_bytes);
+        pack_b(p->b, b->data, n_out, rank, size);
+        return DYN_OK;
+}
+
+// v[i][r] = A[r] . x[i] for n ranks from `first` on. x: (n_rows, n_in), v: (n_rows, RANK_TILE)
+static void shrink(const struct dyn_lowrank *p, float *v, const float *x, int n_rows, int first, int n)
+{
+        size_t row_bytes = dyn_dtype_bytes(p->dtype, p->n_in);
+
+        tile_dots(p->dtype,
+                &(struct tile_dots){.w = (const char *)p->a + (size_t)first * row_bytes,
+                        .w_bytes = row_bytes,
+                        .x = x,
+                        .x_step = (size_t)p->n_in,
+                        .y = v,
+                        .y_step = RANK_TILE,
+                        .n = p->n_in,
+                        .n_out = n,
+                        .n_rows = n_rows,
+                        .ahead = TILE_AHEAD});
+}
+
+// y[i][o] += scale * sum of B[o][first + r] v[i][r] over n ranks, for n_out outputs from o on. y: (n_rows, p->n_out)
+static void expand(const struct dyn_lowrank *p, float *y, const float *v, int n_rows, int first, int n, int o, int n_out)
+{
+        size_t line = TILE_COLUMNS * dyn_dtype_bytes(p->dtype, 1), block = (size_t)p->rank * line;
+
+        tile_sums(p->dtype,
+                &(struct tile_sums){
+                        .b = (const char *)p->b + (size_t)(o / TILE_COLUMNS) * block + (size_t)first * line,
+                        .b_bytes = line,
+                        .block_bytes = block,
+                        .c = v,
+                        .c_step = RANK_TILE,
+                        .y = y + o,
+                        .y_step = (size_t)p->n_out,
+                        .scale = p->scale,
+                        .n = n,
+                        .n_out = n_out,
+                        .n_rows = n_rows,
+                        .ahead = TILE_AHEAD});
+}
+
+struct unit {
+        const struct dyn_lowrank *patch;
+        int first_row, n_rows;
+};
+
+struct lowrank {
+        float *y;
+        const float *x;
+        const struct dyn_segment *segs;
+        int n_segs;
+        struct unit unit; // the shared one, and its tile of ranks
+        float *v;         // (UNIT_ROWS, RANK_TILE)
+        int first, n;
+};
+
+static int units_of(const struct dyn_segment *seg)
+{
+        return seg->patch ? (seg->n_rows + UNIT_ROWS - 1) / UNIT_ROWS : 0;
+}
+
+static struct unit unit_at(const struct lowrank *l, int i)
+{
+        const struct dyn_segment *seg = l->segs;
+
+        for (; i >= units_of(seg); seg++)
+                i -= units_of(seg);
+        int skip = i * UNIT_ROWS, left = seg->n_rows - skip;
+
+        return (struct unit){seg->patch, seg->first_row + skip, left < UNIT_ROWS ? left : UNIT_ROWS};
+}
+
+static const float *x_of(const struct lowrank *l, const struct unit *u)
+{
+        return l->x + (size_t)u->first_row * (size_t)u->patch->n_in;
+}
+
+static float *y_of(const struct lowrank *l, const struct unit *u)
+{
+        return l->y + (size_t)u->first_row * (size_t)u->patch->n_out;
+}
+
+static int tile_of(const struct dyn_lowrank *p, int first)
+{
+        return p->rank - first < RANK_TILE ? p->rank - first : RANK_TILE;
+}
+
+static void whole_unit(void *arg, int i)
+{
+        const struct lowrank *l = arg;
+        struct unit u = unit_at(l, i);
+        float v[UNIT_ROWS * RANK_TILE];
+
+        for (int first = 0; first < u.patch->rank; first += RANK_TILE) {
+                int n = tile_of(u.patch, first);
+
+                shrink(u.patch, v, x_of(l, &u), u.n_rows, first, n);
+                expand(u.patch, y_of(l, &u), v, u.n_rows, first, n, 0, u.patch->n_out);
+        }
+}
+
+static void some_ranks(void *arg, int i)
+{
+        const struct lowrank *l = arg;
+        int from = i * RANK_BLOCK, left = l->n - from;
+
+        shrink(l->unit.patch, l->v + from, x_of(l, &l->unit), l->unit.n_rows, l->first + from,
+                left < RANK_BLOCK ? left : RANK_BLOCK);
+}
+
+static void some_outputs(void *arg, int i)
+{
+        const struct lowrank *l = arg;
+        int from = i * OUT_BLOCK, left = l->unit.patch->n_out - from;
+
+        expand(l->unit.patch, y_of(l, &l->unit), l->v, l->unit.n_rows, l->first, l->n, from,
+                left < OUT_BLOCK ? left : OUT_BLOCK);
+}
+
+static void share_unit(struct dyn_device *dev, struct lowrank *l, int i)
+{
+        float v[UNIT_ROWS * RANK_TILE];
+
+        l->unit = unit_at(l, i);
+        l->v = v;
+        for (l->first = 0; l->first < l->unit.patch->rank; l->first += RANK_TILE) {
+                l->n = tile_of(l->unit.patch, l->first);
+                team_run(dev->team, some_ranks, l, (l->n + RANK_BLOCK - 1) / RANK_BLOCK);
+                team_run(dev->team, some_outputs, l, (l->unit.patch->n_out + OUT_BLOCK - 1) / OUT_BLOCK);
+        }
+}
+
+// About how long one member takes for a unit of the segment: A and B come from memory once, then it is arithmetic.
+static double unit_ns(const struct dyn_segment *seg)
+{
+        double weights = (double)seg->patch->rank * ((double)seg->patch->n_in + seg->patch->n_out);
+        int n_rows = seg->n_rows < UNIT_ROWS ? seg->n_rows : UNIT_ROWS;
+
+        return weights * (0.1 + 0.025 * n_rows);
+}
+
+void fast_lowrank(struct dyn_device *dev, float *y, const float *x, const struct dyn_segment *segs, int n_segs)
+{
+        struct lowrank l = {.y = y, .x = x, .segs = segs, .n_segs = n_segs};
+        int n_units = 0;
+        double cost = 0;
+
+        assert(y != x);
+        for (int i = 0; i < n_segs; i++)
+                if (units_of(&segs[i])) {
+                        n_units += units_of(&segs[i]);
+                        cost += units_of(&segs[i]) * unit_ns(&segs[i]);
+                }
+        if (n_units >= 2 * team_size(dev->team) || cost < n_units * SHARE_UNIT_NS) {
+                cpu_spread(dev, whole_unit, &l, n_units, cost);
+                return;
+        }
+        for (int i = 0; i < n_units; i++)
+                share_unit(dev, &l, i);
+}

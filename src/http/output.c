@@ -1,0 +1,94 @@
+// The output of one connection: bytes wait in `out`, and at most one libuv write is under way. Writes never block and
+// never call back into a handler, save on_drained, which runs from the loop. Called by answers and by the connection.
+#include <string.h>
+
+#include "base/alloc.h"
+#include "http/exchange.h"
+
+size_t http_conn_backlog(const struct http_conn *c)
+{
+        return c->out.len + (c->writing ? c->socket.stream.write_queue_size : 0);
+}
+
+void http_conn_put(struct http_conn *c, const char *data, size_t len)
+{
+        if (c->broken || c->phase == CONN_CLOSED)
+                return;
+        buf_append(&c->out, data, len);
+        c->queued += len;
+}
+
+// The exchange cannot be aborted here, for its handler may be the caller; the loop does it soon.
+static void fail(struct http_conn *c)
+{
+        c->broken = true;
+        buf_free(&c->out);
+        http_conn_wake(c);
+}
+
+static void tell_drained(struct http_conn *c)
+{
+        struct http_exchange *e = c->exchange;
+
+        if (e == NULL || !e->over_high || http_conn_backlog(c) > HTTP_BACKLOG_HIGH / 4)
+                return;
+        e->over_high = false;
+        if (e->drained != NULL)
+                e->drained(e, e->drained_user);
+}
+
+static void on_written(uv_write_t *write, int status)
+{
+        struct http_conn *c = write->data;
+
+        c->writing = false;
+        buf_free(&c->sending);
+        if (c->phase == CONN_CLOSED)
+                return;
+        if (status < 0) {
+                http_conn_close(c);
+                return;
+        }
+        http_conn_flush(c);
+        tell_drained(c);
+        http_conn_settle(c);
+}
+
+void http_conn_flush(struct http_conn *c)
+{
+        if (c->writing || c->out.len == 0 || c->broken || c->phase == CONN_CLOSED)
+                return;
+        uv_buf_t b = {.base = c->out.data, .len = c->out.len};
+        int n = uv_try_write(&c->socket.stream, &b, 1);
+        if (n < 0 && n != UV_EAGAIN) {
+                fail(c);
+                return;
+        }
+        size_t done = n > 0 ? (size_t)n : 0;
+        if (done == c->out.len) {
+                buf_free(&c->out);
+                return;
+        }
+        c->sending = c->out;
+        c->out = (struct buf){0};
+        b = (uv_buf_t){.base = c->sending.data + done, .len = c->sending.len - done};
+        c->write.data = c;
+        if (uv_write(&c->write, &c->socket.stream, &b, 1, on_written) == 0) {
+                c->writing = true;
+        } else {
+                buf_free(&c->sending);
+                fail(c);
+        }
+}
+
+bool http_conn_stalled(struct http_conn *c, int64_t now)
+{
+        size_t backlog = http_conn_backlog(c);
+        uint64_t taken = c->queued - backlog;
+
+        if (backlog == 0 || taken != c->taken) {
+                c->taken = taken;
+                c->stalled_since = now;
+        }
+        return now - c->stalled_since > (int64_t)c->server->options.write_seconds * 1000;
+}
