@@ -6,6 +6,11 @@
 
 static const struct dyn_backend_ops *best_cpu(void)
 {
+#ifdef KERNELS_AVX2
+        // F16C is older than AVX2, and no processor has one without the other.
+        if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+                return &cpu_fast;
+#endif
         return &cpu_portable;
 }
 

@@ -54,15 +54,20 @@ static const char *page_at(const struct attention *a, const void *cache, const s
         return (const char *)cache + (page * (size_t)kv->n_kv_heads + (size_t)head) * page_bytes(kv);
 }
 
-// p[i] = exp(scale * (p[i] - largest)) for n scores, zeros up to the next multiple of 8.
+// p[i] = exp(scale * (p[i] - largest)) for n scores; p has room up to the next multiple of 8.
 static struct part softmax(float *p, int n, float scale)
 {
         const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
         __m256 sum = _mm256_setzero_ps(), factor = _mm256_set1_ps(scale);
-        float best = p[0];
 
-        for (int i = 1; i < n; i++)
-                best = p[i] > best ? p[i] : best;
+        for (int i = n; i % VEC; i++)
+                p[i] = p[0];
+        __m256 top = _mm256_loadu_ps(p);
+
+        for (int i = VEC; i < n; i += VEC)
+                top = _mm256_max_ps(top, _mm256_loadu_ps(p + i));
+        float best = vec_max(top);
+
         for (int i = 0; i < n; i += VEC) {
                 __m256i inside = _mm256_cmpgt_epi32(_mm256_set1_epi32(n - i), lanes);
                 __m256 score = _mm256_sub_ps(_mm256_loadu_ps(p + i), _mm256_set1_ps(best));
@@ -82,12 +87,8 @@ static void chunk_part(const struct attention *a, const struct dyn_span *span, i
         float p[TILE_HEADS][CHUNK];
         size_t dim = (size_t)kv->head_dim, row_bytes = dim * vec_bytes(kv->dtype);
         int first = chunk * CHUNK_PAGES, n_pages = (n + DYN_PAGE_TOKENS - 1) / DYN_PAGE_TOKENS;
-        struct tile_dots dots = {.w_bytes = row_bytes,
-                .x = q,
-                .x_step = dim,
-                .y_step = CHUNK,
-                .n = kv->head_dim,
-                .n_rows = heads};
+        struct tile_dots dots = {
+                .w_bytes = row_bytes, .x = q, .x_step = dim, .y_step = CHUNK, .n = kv->head_dim, .n_rows = heads};
         struct tile_sums sums = {.b_bytes = row_bytes,
                 .block_bytes = TILE_COLUMNS * vec_bytes(kv->dtype),
                 .c_step = CHUNK,
@@ -235,8 +236,8 @@ static void chunk_item(void *arg, int item)
         for (int g = 0; g < a->group && n > 0; g += a->tile) {
                 int head = kv_head * a->group + g, heads = a->group - g < a->tile ? a->group - g : a->tile;
 
-                chunk_part(a, span, chunk, n < CHUNK ? n : CHUNK, kv_head,
-                        a->q + head_at(a, span->first_row + i, head), heads, acc, part);
+                chunk_part(a, span, chunk, n < CHUNK ? n : CHUNK, kv_head, a->q + head_at(a, span->first_row + i, head),
+                        heads, acc, part);
                 for (int h = 0; h < heads; h++) {
                         float *to = part_at(a, nth, head + h, chunk);
 

@@ -6,5 +6,6 @@
 
 extern const struct dyn_backend_ops cpu_plain;    // "plain", the oracle
 extern const struct dyn_backend_ops cpu_portable; // "cpu" where there is no faster one: the same arithmetic
+extern const struct dyn_backend_ops cpu_fast;     // "cpu" with AVX2, FMA and F16C; only where the build has it
 
 #endif

@@ -165,6 +165,14 @@ void cpu_lowrank_free(struct dyn_device *dev, struct dyn_lowrank *p)
         *p = (struct dyn_lowrank){0};
 }
 
+void cpu_gather(struct dyn_device *dev, float *y, const float *x, const int32_t *rows, int n, int dim)
+{
+        (void)dev;
+        assert(y != x);
+        for (size_t i = 0; i < (size_t)n; i++)
+                memcpy(y + i * (size_t)dim, x + (size_t)rows[i] * (size_t)dim, (size_t)dim * sizeof *y);
+}
+
 void cpu_spread(struct dyn_device *dev, void (*work)(void *arg, int i), void *arg, int n, double cost)
 {
         if (cost >= SHARE_COST_NS) {

@@ -36,6 +36,8 @@ enum dyn_status cpu_lowrank_alloc(
         struct dyn_device *, struct dyn_lowrank *p, size_t a_bytes, size_t b_bytes, struct dyn_error *);
 void cpu_lowrank_free(struct dyn_device *, struct dyn_lowrank *);
 
+void cpu_gather(struct dyn_device *, float *y, const float *x, const int32_t *rows, int n, int dim);
+
 // Runs work for 0 .. n - 1 on the team, or all of it here when `cost` (about nanoseconds) is too little to share.
 void cpu_spread(struct dyn_device *, void (*work)(void *arg, int i), void *arg, int n, double cost);
 

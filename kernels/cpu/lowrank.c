@@ -55,27 +55,26 @@ static void shrink(const struct dyn_lowrank *p, float *v, const float *x, int n_
 {
         size_t row_bytes = dyn_dtype_bytes(p->dtype, p->n_in);
 
-        tile_dots(p->dtype,
-                &(struct tile_dots){.w = (const char *)p->a + (size_t)first * row_bytes,
-                        .w_bytes = row_bytes,
-                        .x = x,
-                        .x_step = (size_t)p->n_in,
-                        .y = v,
-                        .y_step = RANK_TILE,
-                        .n = p->n_in,
-                        .n_out = n,
-                        .n_rows = n_rows,
-                        .ahead = TILE_AHEAD});
+        tile_dots(p->dtype, &(struct tile_dots){.w = (const char *)p->a + (size_t)first * row_bytes,
+                                    .w_bytes = row_bytes,
+                                    .x = x,
+                                    .x_step = (size_t)p->n_in,
+                                    .y = v,
+                                    .y_step = RANK_TILE,
+                                    .n = p->n_in,
+                                    .n_out = n,
+                                    .n_rows = n_rows,
+                                    .ahead = TILE_AHEAD});
 }
 
 // y[i][o] += scale * sum of B[o][first + r] v[i][r] over n ranks, for n_out outputs from o on. y: (n_rows, p->n_out)
-static void expand(const struct dyn_lowrank *p, float *y, const float *v, int n_rows, int first, int n, int o, int n_out)
+static void expand(
+        const struct dyn_lowrank *p, float *y, const float *v, int n_rows, int first, int n, int o, int n_out)
 {
         size_t line = TILE_COLUMNS * dyn_dtype_bytes(p->dtype, 1), block = (size_t)p->rank * line;
 
         tile_sums(p->dtype,
-                &(struct tile_sums){
-                        .b = (const char *)p->b + (size_t)(o / TILE_COLUMNS) * block + (size_t)first * line,
+                &(struct tile_sums){.b = (const char *)p->b + (size_t)(o / TILE_COLUMNS) * block + (size_t)first * line,
                         .b_bytes = line,
                         .block_bytes = block,
                         .c = v,

@@ -357,21 +357,13 @@ static void plain_add(struct dyn_device *dev, float *y, const float *x, size_t n
                 y[k] += x[k];
 }
 
-static void plain_gather(struct dyn_device *dev, float *y, const float *x, const int32_t *rows, int n, int dim)
-{
-        (void)dev;
-        assert(y != x);
-        for (size_t i = 0; i < (size_t)n; i++)
-                memcpy(y + i * (size_t)dim, x + (size_t)rows[i] * (size_t)dim, (size_t)dim * sizeof *y);
-}
-
 #define PLAIN_SLOTS                                                                                                    \
         .open = cpu_open, .close = cpu_close, .alloc = cpu_alloc, .free = cpu_free, .upload = cpu_upload,              \
         .download = cpu_download, .sync = cpu_sync, .weight_dtype = cpu_weight_dtype, .weight_load = cpu_weight_load,  \
         .weight_free = cpu_weight_free, .lowrank_load = plain_lowrank_load, .lowrank_free = cpu_lowrank_free,          \
         .embed = plain_embed, .rmsnorm = plain_rmsnorm, .gemm = plain_gemm, .lowrank = plain_lowrank,                  \
         .add_bias = plain_add_bias, .rope = plain_rope, .kv_write = plain_kv_write, .attention = plain_attention,      \
-        .silu_mul = plain_silu_mul, .add = plain_add, .gather = plain_gather
+        .silu_mul = plain_silu_mul, .add = plain_add, .gather = cpu_gather
 
 const struct dyn_backend_ops cpu_plain = {.name = "plain", PLAIN_SLOTS};
 const struct dyn_backend_ops cpu_portable = {.name = "cpu", PLAIN_SLOTS};

@@ -72,11 +72,21 @@ VEC_INLINE float vec_sum(__m256 a)
         return _mm_cvtss_f32(vec_sum4(a, a, a, a));
 }
 
-// e^x within 2 units in the last place; x is held to -87 .. 88, NaN stays NaN. x = n ln 2 + r with |r| <= ln 2 / 2; e^r
-// by its Taylor polynomial of degree 7, whose remainder is below 2^-27; ln 2 in two parts, the first exact in products
-// with n (Cody and Waite, "Software Manual for the Elementary Functions", 1980).
+VEC_INLINE float vec_max(__m256 a)
+{
+        __m128 m = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+
+        m = _mm_max_ps(m, _mm_movehl_ps(m, m));
+        return _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
+}
+
+// e^x within 2 units in the last place; 0 below -87, x is held to 88 above, NaN stays NaN. x = n ln 2 + r with |r| <=
+// ln 2 / 2; e^r by its Taylor polynomial of degree 7, whose remainder is below 2^-27; ln 2 in two parts, the first
+// exact in products with n (Cody and Waite, "Software Manual for the Elementary Functions", 1980).
 VEC_INLINE __m256 vec_exp(__m256 x)
 {
+        __m256 inside = _mm256_cmp_ps(x, _mm256_set1_ps(-87.0f), _CMP_NLT_UQ);
+
         x = _mm256_min_ps(_mm256_set1_ps(88.0f), _mm256_max_ps(_mm256_set1_ps(-87.0f), x));
         __m256 n = _mm256_round_ps(_mm256_mul_ps(x, _mm256_set1_ps(0x1.715476p+0f)), _MM_FROUND_TO_NEAREST_INT);
         __m256 r = _mm256_fnmadd_ps(n, _mm256_set1_ps(0x1.62e4p-1f), x);
@@ -93,7 +103,7 @@ VEC_INLINE __m256 vec_exp(__m256 x)
         e = _mm256_fmadd_ps(e, r, _mm256_set1_ps(1.0f));
         __m256i power = _mm256_slli_epi32(_mm256_cvtps_epi32(n), 23);
 
-        return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(e), power));
+        return _mm256_and_ps(inside, _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(e), power)));
 }
 
 #endif

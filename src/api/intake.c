@@ -176,6 +176,8 @@ static enum dyn_status make_choices(struct generation *g, struct problem *p)
                                 .stop_token = -1};
                         fill_request(c, max_tokens, seed + (uint64_t)k);
                         detok_init(&c->detok, g->api->tokenizer, g->params.skip_special_tokens);
+                        c->detok.started = true; // it goes on from the prompt: its first blank is no text's first
+                        c->detok.strip_left = 0;
                         detok_init(&c->echo_detok, g->api->tokenizer, g->params.skip_special_tokens);
                 }
         }

@@ -41,8 +41,10 @@ struct api {
         struct buf chunk; // scratch of stream.c
 };
 
-// DYN_OK if inference calls are taken; else DYN_BUSY, answered as 503.
+// DYN_OK if inference calls are taken, or if the model is there at all, which it is while draining, too; else DYN_BUSY,
+// answered as 503.
 enum dyn_status api_check_serving(const struct api *, struct problem *);
+enum dyn_status api_check_loaded(const struct api *, struct problem *);
 
 // The adapter {name, version} of an answer or null, as API.md shows it; version NULL is the base.
 struct writer;

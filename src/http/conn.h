@@ -23,24 +23,24 @@ struct http_conn {
         struct http_server *server;
         struct link link, ready;
         enum http_phase phase;
-        bool reading;             // the socket is being read
-        bool feeding;             // inside the parser or a handler that it called: output waits until the end
-        bool broken;              // the socket failed: nothing more is written, the exchange is aborted soon
-        bool ended;               // the peer has shut down its side
-        int64_t deadline;         // of the phase, on uv_now's clock; 0: none
-        int64_t linger_until;     // the end of CONN_LINGER whatever the peer sends
+        bool reading;         // the socket is being read
+        bool feeding;         // inside the parser or a handler that it called: output waits until the end
+        bool broken;          // the socket failed: nothing more is written, the exchange is aborted soon
+        bool ended;           // the peer has shut down its side
+        int64_t deadline;     // of the phase, on uv_now's clock; 0: none
+        int64_t linger_until; // the end of CONN_LINGER whatever the peer sends
         llhttp_t parser;
-        size_t head_bytes;        // read of the head that is coming
-        size_t body_bytes;        // read of the body that is coming, chunk framing included
+        size_t head_bytes; // read of the head that is coming
+        size_t body_bytes; // read of the body that is coming, chunk framing included
         struct http_exchange *exchange;
-        struct buf pending;       // came while a handler had the exchange
-        size_t pending_at;        // of which this much is parsed
-        struct buf out, sending;  // not yet given to the socket; being written
+        struct buf pending;      // came while a handler had the exchange
+        size_t pending_at;       // of which this much is parsed
+        struct buf out, sending; // not yet given to the socket; being written
         bool writing;
         uv_write_t write;
         uv_shutdown_t shutdown;
-        uint64_t queued, taken;   // bytes ever put into out; of these taken by the socket at the last tick
-        int64_t stalled_since;    // when taken last grew
+        uint64_t queued, taken; // bytes ever put into out; of these taken by the socket at the last tick
+        int64_t stalled_since;  // when taken last grew
 };
 
 // Accepts what waits on the listener. NULL if nothing could be.
@@ -63,6 +63,9 @@ void http_conn_settle(struct http_conn *);
 
 // Aborts the exchange and closes the socket. Not from inside a call of a handler's.
 void http_conn_close(struct http_conn *);
+
+// Has http_conn_resume called soon, from the loop.
+void http_conn_wake(struct http_conn *);
 
 // Whether both ends are on this machine.
 bool http_conn_is_local(const struct http_conn *);

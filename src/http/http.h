@@ -2,9 +2,13 @@
 // knows no API: it is handed a route table and calls handlers. Everything here is for the loop thread.
 //
 // One exchange is one request and its answer. A handler runs when the whole body has arrived; it answers at once or
-// later, through the exchange, exactly once: http_respond, or http_stream_open .. http_stream_close. If the peer leaves
-// first, on_abort is called once and the exchange is gone when it returns; after http_respond or http_stream_close it
-// is gone too.
+// later, through the exchange, exactly once: http_respond, or http_stream_open .. http_stream_close. After http_respond
+// or http_stream_close the exchange is gone. If the peer leaves first, on_abort is called once, from the loop or from
+// http_close and never from inside another call of yours, and the exchange is gone when it returns; until then calls on
+// it are allowed and lead nowhere. A handler that returns without an answer must have set on_abort.
+//
+// A connection has one exchange at a time; what a peer sends ahead waits, and is read up to a bound. The end of the
+// peer's side (a half-close too) while an exchange is open is a hang-up.
 #ifndef DYNLORA_HTTP_HTTP_H
 #define DYNLORA_HTTP_HTTP_H
 
@@ -21,36 +25,42 @@ struct http_exchange;
 
 struct http_route {
         const char *method;
-        const char *path; // "/v1/models", or "/v1/models/{id}": the braces match one segment, percent-decoded
+        // "/v1/models", or "/v1/models/{id}": the braces match one segment that is not empty, percent-decoded. The
+        // first row that fits wins; GET rows answer HEAD too, with the body left out.
+        const char *path;
         void (*handle)(struct http_exchange *, void *ctx);
-        bool local_only; // 403 unless the peer is on this machine
+        bool local_only; // 403 unless http_peer_is_local
 };
 
 struct http_options {
-        const char *listen; // "HOST:PORT", "[V6]:PORT", "unix:PATH"; port 0 picks one
-        const struct http_route *routes;
+        const char *listen;              // "HOST:PORT", "[V6]:PORT", "unix:PATH"; port 0 picks one
+        const struct http_route *routes; // stays the caller's, until the server's memory is gone
         int n_routes;
         void *ctx;                        // given to handlers
         size_t max_header, max_body;      // bytes: 431, 413
-        int max_connections;              // more are closed at once
+        int max_connections;              // more get 503 and are closed
         int header_seconds, body_seconds; // to receive them in full: 408
         int idle_seconds;                 // between requests on a connection
         int write_seconds;                // a peer that reads nothing for so long is dropped
         const char *cors_origin;          // NULL: no CORS headers; "*" or an origin: also answers preflights
-        // The body of an error that http finds by itself (bad HTTP, 404, 405, 408, 411, 413, 431), as JSON.
+        // The body, as JSON, of an error that http finds by itself: 400, 403, 404, 405, 408, 411, 413, 414, 417, 431,
+        // 501 (a transfer coding), 503 (too many connections), 505.
         void (*error_body)(int status, const char *message, struct buf *out);
-        // Called once for each answered or broken exchange, for the log and metrics; status 499 if the peer left. May
-        // be NULL.
+        // Called once for each answered or broken exchange, for the log and metrics, when its last byte is handed over
+        // for writing. Status 499 if the peer left before that; method and path "-" where the request had none yet;
+        // path without query, as sent; seconds since the first byte of the request. May be NULL.
         void (*on_done)(void *ctx, const char *method, const char *path, int status, double seconds);
 };
 
+// Raises the process's descriptor limit as far as it may and ignores SIGPIPE. A socket file whose server is dead is
+// replaced. DYN_INVALID for an address that is none, DYN_CONFLICT if somebody listens there.
 enum dyn_status http_listen(struct http_server **, uv_loop_t *, const struct http_options *, struct dyn_error *);
 
-// The address as bound: "127.0.0.1:8000" or "unix:/path".
+// The address as bound: "127.0.0.1:8000", "[::1]:8000" or "unix:/path".
 const char *http_address(const struct http_server *);
 
-// Stops accepting, closes idle connections, lets running exchanges end (each connection closes after its answer), then
-// calls done.
+// Stops accepting, closes idle connections, lets running exchanges and requests that are half here end (each connection
+// closes after its answer), then calls done from the loop. Once.
 void http_drain(struct http_server *, void (*done)(void *ctx));
 
 // Closes what is left; on_abort is called for open exchanges. The loop must run once more before the memory is gone.
@@ -60,18 +70,25 @@ void http_close(struct http_server *);
 const char *http_method(const struct http_exchange *);
 const char *http_path(const struct http_exchange *);
 const char *http_param(const struct http_exchange *); // what {..} matched, or NULL
-const char *http_query(
-        const struct http_exchange *, const char *name); // percent-decoded value, "" without value, NULL if absent
-const char *http_header(const struct http_exchange *, const char *name); // any case; NULL if absent
-const char *http_body(const struct http_exchange *, size_t *len);        // NUL-terminated
+// The decoded value ('+' is a space), "" without one, NULL if absent; the first of several.
+const char *http_query(const struct http_exchange *, const char *name);
+const char *http_header(
+        const struct http_exchange *, const char *name);          // any case; the first of several; NULL if absent
+const char *http_body(const struct http_exchange *, size_t *len); // NUL-terminated
+
+// Whether the request comes from this machine. One that a proxy says it forwarded (Forwarded, X-Forwarded-For) does
+// not.
 bool http_peer_is_local(const struct http_exchange *);
 
-// The answer. Headers first; the values are copied. Content-Length, Date, Connection, CORS come by themselves.
+// The answer. Headers first; the values are copied, control characters become spaces. Content-Length, Date, Connection,
+// CORS come by themselves. body is copied; content_type may be NULL where there is none.
 void http_add_header(struct http_exchange *, const char *name, const char *value);
 void http_respond(struct http_exchange *, int status, const char *content_type, const char *body, size_t len);
 
 // A streamed answer: chunked for HTTP/1.1, until close for 1.0. Writes never block: what the peer has not taken yet is
-// http_stream_backlog bytes; on_drained is called when it has fallen to a quarter of the high mark after exceeding it.
+// http_stream_backlog bytes; on_drained is called, from the loop, when it has fallen to a quarter of the high mark
+// after exceeding it. Nothing else bounds the backlog: who writes must look at it. A peer that takes nothing for
+// write_seconds is dropped.
 void http_stream_open(struct http_exchange *, int status, const char *content_type);
 void http_stream_write(struct http_exchange *, const char *data, size_t len);
 size_t http_stream_backlog(const struct http_exchange *);

@@ -10,7 +10,7 @@ struct link {
         struct link *prev, *next;
 };
 
-#define LINK_ITEM(link, type, field) ((type *)(void *)((char *)(link) - offsetof(type, field)))
+#define LINK_ITEM(link, type, field) ((type *)(void *)((char *)(link)-offsetof(type, field)))
 
 static inline void link_init(struct link *l)
 {

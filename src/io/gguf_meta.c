@@ -61,11 +61,11 @@ bool gguf_read_string(struct gguf_cursor *c, const char **out, size_t *len)
 {
         uint64_t n;
 
-        if (!gguf_read_u64(c, &n) || n > left(c))
+        if (left(c) < 8 || (n = little(c->at, 8)) > left(c) - 8)
                 return false;
-        *out = (const char *)c->at;
+        *out = (const char *)c->at + 8;
         *len = n;
-        c->at += n;
+        c->at += 8 + n;
         return true;
 }
 

@@ -10,7 +10,8 @@
 #include "base/map.h"
 #include "dynlora/status.h"
 
-// Where reading has come to. Every read checks that the bytes are there and answers false if they are not.
+// Where reading has come to. Every read checks that the bytes are there; if not, it answers false and
+// stays where it is.
 struct gguf_cursor {
         const unsigned char *start, *at, *end;
 };

@@ -19,9 +19,9 @@ struct bpe_merge {
 
 // A piece of the word under merge; the pieces are a doubly linked list in text order.
 struct bpe_symbol {
-        int32_t id;         // -1: a character without a token
+        int32_t id;          // -1: a character without a token
         uint32_t start, len; // in the text; len 0: merged into the one before
-        int prev, next;     // -1 at the ends
+        int prev, next;      // -1 at the ends
 };
 
 // A pair that can be merged, keyed by rank, then place: the heap's order.
@@ -108,6 +108,8 @@ void bpe_rank_by_score(struct bpe *b, const float *scores)
                 rank += i > 0 && order[i].score != order[i - 1].score;
                 b->ranks[id] = vocab_find(b->vocab, s, len) == id ? rank : NO_RANK;
         }
+        for (int i = 0; i < 256; i++)
+                b->ranks[b->bytes[i]] = NO_RANK;
         mem_free(order);
 }
 

@@ -30,8 +30,8 @@ void bpe_init(struct bpe *, const struct vocab *);
 // The next merge of the list: the tokens a and b become ab. A pair that stands twice keeps the later rank.
 void bpe_add_merge(struct bpe *, int32_t a, int32_t b, int32_t ab);
 
-// Ranks by score instead: (vocab->n) finite scores. Ids that are not indexed in the vocabulary are never made. Every
-// byte must have its <0xXX> token.
+// Ranks by score instead: (vocab->n) finite scores. Ids that are not indexed in the vocabulary are never made, nor
+// are the <0xXX> tokens, which must all be there.
 void bpe_rank_by_score(struct bpe *, const float *scores);
 
 void bpe_finish(struct bpe *);

@@ -76,7 +76,8 @@ static const struct hf_step rows[] = {
         {"Fuse", {NULL}, decode_fuse, 3, true},
         {"Strip", {"content", "start", "stop"}, decode_strip, 4, true},
         {"ByteLevel", {"add_prefix_space", "trim_offsets", "use_regex"}, decode_byte_level, 5, true},
-        {"Metaspace", {"replacement", "prepend_scheme", "split", "add_prefix_space", "str_rep"}, decode_metaspace, 5, true},
+        {"Metaspace", {"replacement", "prepend_scheme", "split", "add_prefix_space", "str_rep"}, decode_metaspace, 5,
+                true},
         {0},
 };
 

@@ -143,7 +143,8 @@ static enum dyn_status parse_bpe(struct tokenizer *t, const cJSON *model, struct
         if (st != DYN_OK)
                 return st;
         if (t->bpe.byte_level && t->bpe.byte_fallback)
-                return dyn_fail(err, DYN_UNSUPPORTED, "\"byte_fallback\" is set, and that is not supported with ByteLevel");
+                return dyn_fail(
+                        err, DYN_UNSUPPORTED, "\"byte_fallback\" is set, and that is not supported with ByteLevel");
         t->bpe.unk = unk ? vocab_find(&t->vocab, unk, strlen(unk)) : -1;
         if (unk != NULL && t->bpe.unk < 0)
                 return dyn_fail(err, DYN_INVALID, "\"unk_token\": \"%.60s\" is not in the vocabulary", unk);
@@ -195,8 +196,8 @@ static enum dyn_status parse_added(struct tokenizer *t, const cJSON *o, struct d
                 return st;
         int32_t id = vocab_find(&t->vocab, f.content, strlen(f.content));
         if (id >= 0 && id != f.id)
-                return dyn_fail(err, DYN_INVALID, "\"%.60s\": expected id %d as in the vocabulary, found %lld", f.content,
-                        id, (long long)f.id);
+                return dyn_fail(err, DYN_INVALID, "\"%.60s\": expected id %d as in the vocabulary, found %lld",
+                        f.content, id, (long long)f.id);
         if (!vocab_has(&t->vocab, (int32_t)f.id)) {
                 st = vocab_set(&t->vocab, f.id, f.content, strlen(f.content), err);
                 if (st != DYN_OK)
@@ -217,9 +218,8 @@ enum dyn_status hf_added_parse(struct tokenizer *t, const cJSON *root, struct dy
 
         if (list != NULL && !cJSON_IsArray(list) && !cJSON_IsNull(list))
                 return dyn_fail(err, DYN_INVALID, "added_tokens: expected an array");
-        cJSON_ArrayForEach(c, list)
-                if ((st = parse_added(t, c, err)) != DYN_OK)
-                        return dyn_fail_in(err, "added_tokens");
+        cJSON_ArrayForEach(c, list) if ((st = parse_added(t, c, err)) != DYN_OK) return dyn_fail_in(
+                err, "added_tokens");
         return st;
 }
 

@@ -9,7 +9,8 @@ static enum dyn_status post_byte_level(struct tokenizer *t, const cJSON *o, stru
 }
 
 // The ids that `special_tokens` gives for one name.
-static enum dyn_status push_ids(struct tokenizer *t, struct tokens *out, const cJSON *o, const char *name, struct dyn_error *err)
+static enum dyn_status push_ids(
+        struct tokenizer *t, struct tokens *out, const cJSON *o, const char *name, struct dyn_error *err)
 {
         const cJSON *specials = json_member(o, "special_tokens");
         const cJSON *special = specials ? json_member(specials, name) : NULL;
@@ -21,7 +22,8 @@ static enum dyn_status push_ids(struct tokenizer *t, struct tokens *out, const c
         cJSON_ArrayForEach(id, ids)
         {
                 if (!cJSON_IsNumber(id) || id->valuedouble != id->valueint || !vocab_has(&t->vocab, id->valueint))
-                        return dyn_fail(err, DYN_INVALID, "\"special_tokens\": \"%.60s\": expected ids of tokens", name);
+                        return dyn_fail(
+                                err, DYN_INVALID, "\"special_tokens\": \"%.60s\": expected ids of tokens", name);
                 tokens_push(out, id->valueint);
         }
         return DYN_OK;
@@ -49,8 +51,8 @@ static enum dyn_status post_template(struct tokenizer *t, const cJSON *o, struct
                 if (strcmp(what->string, "Sequence") == 0 && strcmp(id, "A") == 0 && side == &t->prefix)
                         side = &t->suffix;
                 else if (strcmp(what->string, "SpecialToken") != 0)
-                        return dyn_fail(err, DYN_UNSUPPORTED, "\"single\": a second \"%.40s\" is not supported",
-                                what->string);
+                        return dyn_fail(
+                                err, DYN_UNSUPPORTED, "\"single\": a second \"%.40s\" is not supported", what->string);
                 else if ((st = push_ids(t, side, o, id, err)) != DYN_OK)
                         return st;
         }

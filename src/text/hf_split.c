@@ -17,7 +17,7 @@ static enum dyn_status split_byte_level(struct tokenizer *t, const cJSON *o, str
         if (prefix)
                 split_add(&t->split, &(struct split_step){.kind = SPLIT_PREFIX, .text = " "});
         if (regex) {
-                st = pattern_translate(&pattern, gpt2_pattern, err);
+                st = pattern_translate(&pattern, PATTERN_GPT2, err);
                 if (st == DYN_OK)
                         st = split_add_pattern(&t->split, pattern.data, SPLIT_ISOLATED, false, err);
                 buf_free(&pattern);
@@ -28,7 +28,8 @@ static enum dyn_status split_byte_level(struct tokenizer *t, const cJSON *o, str
 
 static enum dyn_status need_behavior(const cJSON *o, enum split_behavior *out, struct dyn_error *err)
 {
-        static const char *const names[] = {"Isolated", "Removed", "MergedWithPrevious", "MergedWithNext", "Contiguous"};
+        static const char *const names[] = {
+                "Isolated", "Removed", "MergedWithPrevious", "MergedWithNext", "Contiguous"};
         const char *name;
         enum dyn_status st = hf_need_string(o, "behavior", &name, err);
 
@@ -78,8 +79,8 @@ static enum dyn_status split_whitespace(struct tokenizer *t, const cJSON *o, str
         if (strcmp(json_member(o, "type")->valuestring, "WhitespaceSplit") == 0)
                 return split_add_pattern(&t->split, "[" CLASS_SPACE "]", SPLIT_REMOVED, false, err);
         return split_add_pattern(&t->split,
-                "[" CLASS_WORD "\\x{200c}\\x{200d}]+|[^" CLASS_WORD "\\x{200c}\\x{200d}" CLASS_SPACE "]+", SPLIT_REMOVED,
-                true, err);
+                "[" CLASS_WORD "\\x{200c}\\x{200d}]+|[^" CLASS_WORD "\\x{200c}\\x{200d}" CLASS_SPACE "]+",
+                SPLIT_REMOVED, true, err);
 }
 
 enum dyn_status hf_metaspace(const cJSON *o, char with[static 8], const char **scheme, struct dyn_error *err)
@@ -97,8 +98,8 @@ enum dyn_status hf_metaspace(const cJSON *o, char with[static 8], const char **s
         if (*scheme == NULL)
                 *scheme = prefix ? "always" : "never";
         if (!prefix && strcmp(*scheme, "never") != 0)
-                return dyn_fail(err, DYN_INVALID, "\"add_prefix_space\" is false and \"prepend_scheme\" is \"%.20s\"",
-                        *scheme);
+                return dyn_fail(
+                        err, DYN_INVALID, "\"add_prefix_space\" is false and \"prepend_scheme\" is \"%.20s\"", *scheme);
         if (strcmp(*scheme, "always") != 0 && strcmp(*scheme, "first") != 0 && strcmp(*scheme, "never") != 0)
                 return dyn_fail(err, DYN_UNSUPPORTED, "\"prepend_scheme\": \"%.40s\" is not supported", *scheme);
         return DYN_OK;

@@ -35,7 +35,7 @@ void normalizer_finish(struct normalizer *n)
 
 static void lowercase(struct buf *out, const char *text, size_t len)
 {
-        uint32_t code;
+        uint32_t code = 0;
 
         for (size_t i = 0; i < len; i += (size_t)utf8_len(text + i)) {
                 utf8_next(text + i, text + len, &code);
@@ -132,7 +132,7 @@ static void run_step(
 const char *normalizer_run(const struct normalizer *n, struct regex_scratch *scratch, const char *text, size_t *len,
         struct buf *out, struct buf *other)
 {
-        for (int i = 0; i < n->n && *len > 0; i++) {
+        for (int i = 0; i<n->n && * len> 0; i++) {
                 const struct normalizer_step *s = &n->steps[i];
 
                 if (s->kind <= NORMALIZE_NFKD && is_ascii(text, *len))

@@ -14,12 +14,12 @@
 
 // How ids become text again.
 struct decoder {
-        bool byte_level;              // pieces are bytes of UTF-8 that may be cut anywhere
-        bool byte_fallback;           // <0xXX> tokens are bytes; a run of them is text or nothing
-        bool fused;                   // strip counts from the start of the text, not of each token
-        struct normalizer replace;    // what is replaced in each written form (NORMALIZE_REPLACE of text)
-        char drop_first[8];           // a character that the first token loses wherever it stands, "" if none
-        int strip;                    // how many of strip_char the text loses at its start
+        bool byte_level;           // pieces are bytes of UTF-8 that may be cut anywhere
+        bool byte_fallback;        // <0xXX> tokens are bytes; a run of them is text or nothing
+        bool fused;                // strip counts from the start of the text, not of each token
+        struct normalizer replace; // what is replaced in each written form (NORMALIZE_REPLACE of text)
+        char drop_first[8];        // a character that the first token loses wherever it stands, "" if none
+        int strip;                 // how many of strip_char the text loses at its start
         char strip_char[8];
 };
 

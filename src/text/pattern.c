@@ -2,6 +2,7 @@
 
 #include <ctype.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,7 +43,8 @@ static void put_set(struct translation *t, bool negated, const char *a, const ch
 
 static bool is_category(const char *name, size_t len)
 {
-        return len >= 1 && len <= 2 && strchr("CLMNPSZ", name[0]) != NULL && (len == 1 || islower((unsigned char)name[1]));
+        return len >= 1 && len <= 2 && strchr("CLMNPSZ", name[0]) != NULL &&
+               (len == 1 || islower((unsigned char)name[1]));
 }
 
 // \p{Name}, \p{^Name}, \P{Name}: a general category or a script.
@@ -197,7 +199,8 @@ static enum dyn_status group(struct translation *t)
         return refuse(t, t->p, 4);
 }
 
-// {n}, {n,} and {n,m}; any other brace is itself. After one, Ruby reads '+' as a second quantifier and {n}? as "n or 0".
+// {n}, {n,} and {n,m}; any other brace is itself. After one, Ruby reads '+' as a second quantifier and {n}? as "n or
+// 0".
 static enum dyn_status interval(struct translation *t)
 {
         size_t n = strspn(t->p + 1, "0123456789"), comma = t->p[n + 1] == ',';

@@ -7,6 +7,9 @@
 #include "base/buf.h"
 #include "dynlora/status.h"
 
+// GPT-2's words; tokenizer.json calls them ByteLevel with use_regex.
+#define PATTERN_GPT2 "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
+
 // Appends the PCRE2 pattern. DYN_UNSUPPORTED names the construct that is not known.
 enum dyn_status pattern_translate(struct buf *out, const char *onig, struct dyn_error *);
 

@@ -9,11 +9,11 @@
 #include "text/utf8.h"
 
 #define MAX_PATTERN 16384
-#define HEAP_LIMIT  65536u          // KiB, for matching without machine code
-#define STACK_FIRST (32u << 10)     // bytes of machine stack for machine code
+#define HEAP_LIMIT  65536u      // KiB, for matching without machine code
+#define STACK_FIRST (32u << 10) // bytes of machine stack for machine code
 #define STACK_MOST  (1u << 20)
-#define STEP_LIMIT  200000u         // backtracking steps in one search, and
-#define STEPS_BYTE  4u              // as many more for each byte of the text
+#define STEP_LIMIT  200000u // backtracking steps in one search, and
+#define STEPS_BYTE  4u      // as many more for each byte of the text
 
 struct regex {
         pcre2_code *code;
@@ -105,8 +105,9 @@ static bool find(struct regex_scan *scan)
                 s->match, s->context);
         if (rc < 0) {
                 if (rc != PCRE2_ERROR_NOMATCH)
-                        log_warn("tokenizer: a regular expression gave up at byte %zu of %zu (PCRE2 error %d); the rest "
-                                 "is taken as not matching",
+                        log_warn(
+                                "tokenizer: a regular expression gave up at byte %zu of %zu (PCRE2 error %d); the rest "
+                                "is taken as not matching",
                                 scan->from, scan->len, rc);
                 return false;
         }

@@ -12,8 +12,7 @@ struct chat_template {
         struct tree tree;
 };
 
-enum dyn_status chat_template_compile(struct chat_template **out, const char *source, size_t len,
-        struct dyn_error *err)
+enum dyn_status chat_template_compile(struct chat_template **out, const char *source, size_t len, struct dyn_error *err)
 {
         struct chat_template *t = mem_zalloc(sizeof *t);
         enum dyn_status status = tree_parse(&t->tree, (struct str){source, len}, err);
@@ -92,8 +91,8 @@ static struct value variable(struct run *r, const struct chat_template_input *in
         return function ? (struct value){.kind = VALUE_FUNCTION, .function = function} : (struct value){0};
 }
 
-enum dyn_status chat_template_render(const struct chat_template *t, const struct chat_template_input *in,
-        struct buf *out, struct dyn_error *err)
+enum dyn_status chat_template_render(
+        const struct chat_template *t, const struct chat_template_input *in, struct buf *out, struct dyn_error *err)
 {
         struct run r = {.tree = &t->tree, .now = in->now, .out = out, .err = err, .status = DYN_OK};
         size_t start = out->len;
@@ -105,7 +104,7 @@ enum dyn_status chat_template_render(const struct chat_template *t, const struct
         r.globals = run_alloc(&r, (size_t)t->tree.n_names * sizeof *r.globals);
         for (int i = 0; i < t->tree.n_names && run_ok(&r); i++)
                 r.globals[i] = variable(&r, in, t->tree.names[i].text);
-        exec(&r, t->tree.body);
+        exec_body(&r, t->tree.body);
         if (!run_ok(&r))
                 out->len = start;
         if (out->data)

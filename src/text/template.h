@@ -16,8 +16,8 @@ struct chat_template;
 
 // DYN_UNSUPPORTED ("line L: filter xmlattr is not supported") for what this reader does not know, even if the template
 // would never reach it; DYN_INVALID, also with the line, for what is no template. *out is set only on DYN_OK.
-enum dyn_status chat_template_compile(struct chat_template **out, const char *source, size_t len,
-        struct dyn_error *err);
+enum dyn_status chat_template_compile(
+        struct chat_template **out, const char *source, size_t len, struct dyn_error *err);
 
 void chat_template_destroy(struct chat_template *);
 
@@ -33,7 +33,7 @@ struct chat_template_input {
 // Appends the prompt to out. DYN_INVALID with its own words when the template raises an exception (a conversation that
 // it does not take), with the line when it fails or wants more steps, text or depth than any sane one; out is then as
 // it was before.
-enum dyn_status chat_template_render(const struct chat_template *, const struct chat_template_input *, struct buf *out,
-        struct dyn_error *err);
+enum dyn_status chat_template_render(
+        const struct chat_template *, const struct chat_template_input *, struct buf *out, struct dyn_error *err);
 
 #endif

@@ -54,7 +54,7 @@ void unicode_form(struct buf *out, const char *text, size_t len, bool compose, b
         utf8proc_option_t options = UTF8PROC_STABLE | UTF8PROC_DECOMPOSE | (compatible ? UTF8PROC_COMPAT : 0);
         utf8proc_int32_t *codes = NULL;
         utf8proc_ssize_t n = 0, cap = 0;
-        uint32_t code;
+        uint32_t code = 0;
 
         for (size_t i = 0; i < len; i += (size_t)utf8_len(text + i)) {
                 utf8_next(text + i, text + len, &code);

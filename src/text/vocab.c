@@ -25,8 +25,8 @@ enum dyn_status vocab_set(struct vocab *v, int64_t id, const char *s, size_t len
                 return dyn_fail(err, DYN_INVALID, "token \"%.*s\": its id %lld is another token's",
                         (int)(len < 60 ? len : 60), s, (long long)id);
         if (len == 0 || len > MAX_TOKEN || utf8_valid(s, len) != len)
-                return dyn_fail(err, DYN_INVALID, "token %lld: expected 1 to %d bytes of UTF-8", (long long)id,
-                        MAX_TOKEN);
+                return dyn_fail(
+                        err, DYN_INVALID, "token %lld: expected 1 to %d bytes of UTF-8", (long long)id, MAX_TOKEN);
         enum dyn_status st = room_for(v, len, err);
         if (st != DYN_OK)
                 return st;

@@ -224,8 +224,8 @@ struct value access_slice(struct run *r, struct value object, struct value start
                 return run_fail(r, "%s cannot be sliced", value_type(object.kind));
         int64_t n = text ? (int64_t)chars_count(object.string) : (int64_t)object.list->n;
         int64_t by = step.kind == VALUE_ABSENT || step.kind == VALUE_NONE ? 1
-                     : value_is_integral(step)                             ? value_integer(step)
-                                                                           : 0;
+                     : value_is_integral(step)                            ? value_integer(step)
+                                                                          : 0;
 
         if (by == 0)
                 return run_fail(r, "the step of a slice must be an integer that is not 0");

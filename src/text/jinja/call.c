@@ -8,9 +8,9 @@ void call_arguments(struct run *r, const struct node *args, struct value *positi
         *named = run_dict(r, VALUE_DICT);
         for (; args && run_ok(r); args = args->next) {
                 if (args->kind == NODE_KEYWORD)
-                        run_put(r, named->dict, value_string(args->keyword.name), eval(r, args->keyword.value));
+                        run_put(r, named->dict, value_string(args->keyword.name), eval_value(r, args->keyword.value));
                 else
-                        run_push(r, *positional, eval(r, args));
+                        run_push(r, *positional, eval_value(r, args));
         }
 }
 
@@ -61,8 +61,8 @@ struct value call_builtin(struct run *r, const struct builtin *b, struct value s
 }
 
 // The value for a parameter: by position, by name, its default, or nothing.
-static struct value argument(struct run *r, const struct node *param, size_t i, const struct list *positional,
-        const struct dict *named)
+static struct value argument(
+        struct run *r, const struct node *param, size_t i, const struct list *positional, const struct dict *named)
 {
         struct str name = r->tree->names[param->set.target->name].text;
         const struct value *by_name = run_get(r, named, value_string(name));
@@ -71,7 +71,7 @@ static struct value argument(struct run *r, const struct node *param, size_t i, 
                 return positional->items[i];
         if (by_name)
                 return *by_name;
-        return param->set.value ? eval(r, param->set.value) : value_undefined(VALUE_ABSENT, name);
+        return param->set.value ? eval_value(r, param->set.value) : value_undefined(VALUE_ABSENT, name);
 }
 
 // The arguments that no parameter took, under the names varargs, kwargs and caller.
@@ -102,8 +102,8 @@ static void bind_rest(struct run *r, const struct node *macro, size_t n_params, 
         run_assign(r, r->tree->caller, caller ? *caller : value_undefined(VALUE_ABSENT, caller_name));
 }
 
-static struct value call_closure(struct run *r, const struct closure *c, const struct list *positional,
-        const struct dict *named)
+static struct value call_closure(
+        struct run *r, const struct closure *c, const struct list *positional, const struct dict *named)
 {
         struct scope *saved = r->scope;
         struct buf *out = r->out, text = {0};
@@ -115,7 +115,7 @@ static struct value call_closure(struct run *r, const struct closure *c, const s
         for (const struct node *param = c->node->macro.params; param && run_ok(r); param = param->next, i++)
                 run_assign(r, param->set.target->name, argument(r, param, i, positional, named));
         bind_rest(r, c->node, i, positional, named);
-        exec(r, c->node->macro.body);
+        exec_body(r, c->node->macro.body);
         r->out = out;
         r->scope = saved;
         return value_string(run_take(r, &text));

@@ -44,7 +44,7 @@ size_t chars_count(struct str s);
 // Byte offset of the character with that index; s.len when there are not as many.
 size_t chars_offset(struct str s, size_t index);
 
-bool chars_is_space(int32_t c); // Python's str.isspace
+bool chars_is_space(int32_t c);    // Python's str.isspace
 bool chars_is_line_end(int32_t c); // Python's str.splitlines
 bool chars_is_letter(int32_t c);
 bool chars_is_digit(int32_t c);

@@ -19,7 +19,7 @@ static struct value eval_items(struct run *r, const struct node *first, enum val
         struct value list = run_list(r, kind);
 
         for (const struct node *item = first; item && run_ok(r); item = item->next)
-                run_push(r, list, eval(r, item));
+                run_push(r, list, eval_value(r, item));
         return list;
 }
 
@@ -28,23 +28,23 @@ static struct value eval_dict(struct run *r, const struct node *n)
         struct value dict = run_dict(r, VALUE_DICT);
 
         for (const struct node *item = n->first; item && run_ok(r); item = item->next->next) {
-                struct value key = eval(r, item);
+                struct value key = eval_value(r, item);
 
                 if (!compare_hashable(key))
                         return run_fail(r, "%s cannot be a key", value_type(key.kind));
-                run_put(r, dict.dict, key, eval(r, item->next));
+                run_put(r, dict.dict, key, eval_value(r, item->next));
         }
         return dict;
 }
 
 static struct value eval_optional(struct run *r, const struct node *n)
 {
-        return n ? eval(r, n) : (struct value){0};
+        return n ? eval_value(r, n) : (struct value){0};
 }
 
 static struct value eval_slice(struct run *r, const struct node *n)
 {
-        struct value object = eval(r, n->slice.object), start = eval_optional(r, n->slice.start),
+        struct value object = eval_value(r, n->slice.object), start = eval_optional(r, n->slice.start),
                      stop = eval_optional(r, n->slice.stop), step = eval_optional(r, n->slice.step);
 
         r->line = n->line;
@@ -53,7 +53,7 @@ static struct value eval_slice(struct run *r, const struct node *n)
 
 static struct value eval_call(struct run *r, const struct node *n)
 {
-        struct value callee = eval(r, n->call.callee), positional, named;
+        struct value callee = eval_value(r, n->call.callee), positional, named;
 
         call_arguments(r, n->call.args, &positional, &named);
         r->line = n->line;
@@ -62,7 +62,7 @@ static struct value eval_call(struct run *r, const struct node *n)
 
 static struct value eval_apply(struct run *r, const struct node *n)
 {
-        struct value subject = eval(r, n->apply.subject), positional, named;
+        struct value subject = eval_value(r, n->apply.subject), positional, named;
 
         call_arguments(r, n->apply.args, &positional, &named);
         r->line = n->line;
@@ -71,7 +71,7 @@ static struct value eval_apply(struct run *r, const struct node *n)
 
 static struct value eval_binary(struct run *r, const struct node *n)
 {
-        struct value left = eval(r, n->binary.left), right = eval(r, n->binary.right);
+        struct value left = eval_value(r, n->binary.left), right = eval_value(r, n->binary.right);
 
         r->line = n->line;
         return arith_binary(r, n->binary.op, left, right);
@@ -79,11 +79,11 @@ static struct value eval_binary(struct run *r, const struct node *n)
 
 static struct value eval_compare(struct run *r, const struct node *n)
 {
-        struct value left = eval(r, n->first);
+        struct value left = eval_value(r, n->first);
         bool holds = true;
 
         for (const struct node *operand = n->first->next; operand && holds && run_ok(r); operand = operand->next) {
-                struct value right = eval(r, operand->binary.right);
+                struct value right = eval_value(r, operand->binary.right);
 
                 r->line = operand->line;
                 holds = arith_compare(r, operand->binary.op, left, right);
@@ -94,9 +94,9 @@ static struct value eval_compare(struct run *r, const struct node *n)
 
 static struct value eval_cond(struct run *r, const struct node *n)
 {
-        if (value_truth(eval(r, n->cond.test)))
-                return eval(r, n->cond.yes);
-        return n->cond.no ? eval(r, n->cond.no) : value_undefined(VALUE_ABSENT, str_of("an if without else"));
+        if (value_truth(eval_value(r, n->cond.test)))
+                return eval_value(r, n->cond.yes);
+        return n->cond.no ? eval_value(r, n->cond.no) : value_undefined(VALUE_ABSENT, str_of("an if without else"));
 }
 
 static struct value eval_node(struct run *r, const struct node *n)
@@ -115,12 +115,12 @@ static struct value eval_node(struct run *r, const struct node *n)
         case NODE_DICT:
                 return eval_dict(r, n);
         case NODE_ATTR:
-                v = eval(r, n->attr.object);
+                v = eval_value(r, n->attr.object);
                 r->line = n->line;
                 return access_attr(r, v, n->attr.name);
         case NODE_ITEM:
-                v = eval(r, n->item.object);
-                return access_item(r, v, eval(r, n->item.index));
+                v = eval_value(r, n->item.object);
+                return access_item(r, v, eval_value(r, n->item.index));
         case NODE_SLICE:
                 return eval_slice(r, n);
         case NODE_CALL:
@@ -129,18 +129,18 @@ static struct value eval_node(struct run *r, const struct node *n)
         case NODE_TEST:
                 return eval_apply(r, n);
         case NODE_NOT:
-                return value_bool(!value_truth(eval(r, n->operand)));
+                return value_bool(!value_truth(eval_value(r, n->operand)));
         case NODE_NEGATIVE:
         case NODE_POSITIVE:
-                return arith_sign(r, eval(r, n->operand), n->kind == NODE_NEGATIVE);
+                return arith_sign(r, eval_value(r, n->operand), n->kind == NODE_NEGATIVE);
         case NODE_BINARY:
                 return eval_binary(r, n);
         case NODE_AND:
-                v = eval(r, n->binary.left);
-                return value_truth(v) ? eval(r, n->binary.right) : v;
+                v = eval_value(r, n->binary.left);
+                return value_truth(v) ? eval_value(r, n->binary.right) : v;
         case NODE_OR:
-                v = eval(r, n->binary.left);
-                return value_truth(v) ? v : eval(r, n->binary.right);
+                v = eval_value(r, n->binary.left);
+                return value_truth(v) ? v : eval_value(r, n->binary.right);
         case NODE_COMPARE:
                 return eval_compare(r, n);
         case NODE_COND:
@@ -152,7 +152,7 @@ static struct value eval_node(struct run *r, const struct node *n)
         }
 }
 
-struct value eval(struct run *r, const struct node *n)
+struct value eval_value(struct run *r, const struct node *n)
 {
         if (!run_enter(r))
                 return value_undefined(VALUE_ABSENT, (struct str){0});

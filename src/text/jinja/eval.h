@@ -20,18 +20,18 @@ struct loop {
         const struct node *node; // NODE_FOR
         struct scope *outside;
         struct cursor source;
-        bool filtered;                         // items have yet to pass node->loop.test
-        struct value current, before, after;   // after: VALUE_ABSENT unless looked at already
-        struct value changed;                  // what changed() saw last
-        int64_t index;                         // from 0; -1 before the first turn
-        int64_t length;                        // -1 until somebody asks
+        bool filtered;                       // items have yet to pass node->loop.test
+        struct value current, before, after; // after: VALUE_ABSENT unless looked at already
+        struct value changed;                // what changed() saw last
+        int64_t index;                       // from 0; -1 before the first turn
+        int64_t length;                      // -1 until somebody asks
 };
 
 enum flow { FLOW_NEXT, FLOW_BREAK, FLOW_CONTINUE };
 
-struct value eval(struct run *, const struct node *);
+struct value eval_value(struct run *, const struct node *);
 
-enum flow exec(struct run *, const struct node *body);
+enum flow exec_body(struct run *, const struct node *body);
 
 // Assigns to a target; a tuple takes as many items as it has places.
 void exec_assign(struct run *, const struct node *target, struct value);

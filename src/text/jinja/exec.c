@@ -53,7 +53,7 @@ static bool turns(struct run *r, const struct node *n, struct loop *loop)
                 r->scope = scope;
                 run_assign(r, r->tree->loop, (struct value){.kind = VALUE_LOOP, .loop = loop});
                 exec_assign(r, n->loop.target, loop->current);
-                enum flow flow = exec(r, n->loop.body);
+                enum flow flow = exec_body(r, n->loop.body);
 
                 if (flow == FLOW_BREAK)
                         break;
@@ -66,35 +66,34 @@ static bool turns(struct run *r, const struct node *n, struct loop *loop)
 static enum flow exec_for(struct run *r, const struct node *n)
 {
         struct loop *loop = run_alloc(r, sizeof *loop);
-        struct value over = eval(r, n->loop.over);
+        struct value over = eval_value(r, n->loop.over);
         struct scope *saved = r->scope;
         enum flow flow = FLOW_NEXT;
 
         if (!loop)
                 return FLOW_NEXT;
-        *loop = (struct loop){
-                .node = n, .outside = saved, .filtered = n->loop.test != NULL, .index = -1, .length = -1};
+        *loop = (struct loop){.node = n, .outside = saved, .filtered = n->loop.test != NULL, .index = -1, .length = -1};
         r->line = n->line;
         if (!access_iterate(r, over, &loop->source))
                 return FLOW_NEXT;
         if (!turns(r, n, loop) && n->loop.otherwise && run_push_scope(r, saved))
-                flow = exec(r, n->loop.otherwise);
+                flow = exec_body(r, n->loop.otherwise);
         r->scope = saved;
         return flow;
 }
 
 static enum flow exec_if(struct run *r, const struct node *n)
 {
-        while (!value_truth(eval(r, n->cond.test))) {
+        while (!value_truth(eval_value(r, n->cond.test))) {
                 const struct node *no = n->cond.no;
 
                 if (!run_ok(r))
                         return FLOW_NEXT;
                 if (!no || no->kind != NODE_IF || no->next)
-                        return exec(r, no);
+                        return exec_body(r, no);
                 n = no;
         }
-        return exec(r, n->cond.yes);
+        return exec_body(r, n->cond.yes);
 }
 
 // Runs a body in a scope of its own with its output in run.captured, then evaluates `head`, which may name that.
@@ -108,10 +107,10 @@ static enum flow capture(struct run *r, const struct node *body, const struct no
         if (!run_push_scope(r, saved))
                 return FLOW_NEXT;
         r->out = &text;
-        flow = exec(r, body);
+        flow = exec_body(r, body);
         r->out = out;
         r->captured = value_string(run_take(r, &text));
-        *result = eval(r, head);
+        *result = eval_value(r, head);
         r->captured = captured;
         r->scope = saved;
         return flow;
@@ -144,13 +143,13 @@ static enum flow exec_with(struct run *r, const struct node *n)
 
         for (const struct node *set = n->block.head; set && inner && run_ok(r); set = set->next) {
                 r->scope = saved;
-                struct value v = eval(r, set->set.value);
+                struct value v = eval_value(r, set->set.value);
 
                 r->scope = inner;
                 exec_assign(r, set->set.target, v);
         }
         if (inner)
-                flow = exec(r, n->block.body);
+                flow = exec_body(r, n->block.body);
         r->scope = saved;
         return flow;
 }
@@ -169,7 +168,7 @@ static struct value closure(struct run *r, const struct node *n)
 static void exec_call(struct run *r, const struct node *n)
 {
         const struct node *call = n->macro.call;
-        struct value block = closure(r, n), callee = eval(r, call->call.callee), positional, named;
+        struct value block = closure(r, n), callee = eval_value(r, call->call.callee), positional, named;
 
         call_arguments(r, call->call.args, &positional, &named);
         run_put(r, named.dict, value_string(str_of("caller")), block);
@@ -184,14 +183,14 @@ static enum flow exec_statement(struct run *r, const struct node *n)
                 return FLOW_NEXT;
         case NODE_PRINT:
                 for (const struct node *e = n->first; e && run_ok(r); e = e->next)
-                        print_value(r, r->out, eval(r, e));
+                        print_value(r, r->out, eval_value(r, e));
                 return FLOW_NEXT;
         case NODE_IF:
                 return exec_if(r, n);
         case NODE_FOR:
                 return exec_for(r, n);
         case NODE_SET:
-                exec_assign(r, n->set.target, eval(r, n->set.value));
+                exec_assign(r, n->set.target, eval_value(r, n->set.value));
                 return FLOW_NEXT;
         case NODE_SET_BLOCK:
                 return exec_set_block(r, n);
@@ -205,6 +204,10 @@ static enum flow exec_statement(struct run *r, const struct node *n)
                 return exec_filter_block(r, n);
         case NODE_WITH:
                 return exec_with(r, n);
+        case NODE_UNSET:
+                for (const struct node *name = n->first; name && run_ok(r); name = name->next)
+                        run_assign(r, name->name, value_undefined(VALUE_ABSENT, r->tree->names[name->name].text));
+                return FLOW_NEXT;
         case NODE_BREAK:
                 return FLOW_BREAK;
         case NODE_CONTINUE:
@@ -215,7 +218,7 @@ static enum flow exec_statement(struct run *r, const struct node *n)
         }
 }
 
-enum flow exec(struct run *r, const struct node *body)
+enum flow exec_body(struct run *r, const struct node *body)
 {
         enum flow flow = FLOW_NEXT;
 

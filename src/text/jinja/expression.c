@@ -16,8 +16,8 @@ static struct node *constant(struct parser *p, int line, struct value v)
         return node;
 }
 
-static struct node *binary(struct parser *p, enum node_kind kind, int line, enum op op, struct node *left,
-        struct node *right)
+static struct node *binary(
+        struct parser *p, enum node_kind kind, int line, enum op op, struct node *left, struct node *right)
 {
         struct node *node = parser_node(p, kind, line);
 
@@ -343,8 +343,8 @@ static struct node *test(struct parser *p, struct node *subject)
                 return node;
         struct node *not = parser_node(p, NODE_NOT, node->line);
 
-        not->operand = node;
-        return not;
+        not ->operand = node;
+        return not ;
 }
 
 static struct node *filters_and_tests(struct parser *p, struct node *node)

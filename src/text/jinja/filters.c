@@ -93,8 +93,10 @@ static struct value filter_tojson(struct run *r, struct value self, const struct
 {
         enum { ASCII, INDENT, SEPARATORS, SORT_KEYS };
         bool indented = args[INDENT].kind != VALUE_ABSENT && args[INDENT].kind != VALUE_NONE;
-        struct json_style style = {.ascii = value_truth(args[ASCII]), .sort_keys = value_truth(args[SORT_KEYS]),
-                .item_separator = str_of(indented ? "," : ", "), .key_separator = str_of(": ")};
+        struct json_style style = {.ascii = value_truth(args[ASCII]),
+                .sort_keys = value_truth(args[SORT_KEYS]),
+                .item_separator = str_of(indented ? "," : ", "),
+                .key_separator = str_of(": ")};
         struct value separators = args[SEPARATORS];
         struct buf text = {0};
 

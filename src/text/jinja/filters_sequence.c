@@ -291,8 +291,8 @@ static struct value filter_dictsort(struct run *r, struct value self, const stru
                 return run_fail(r, "dictsort takes a dict, found %s", value_type(self.kind));
         if (!str_equal(by, str_of("key")) && !str_equal(by, str_of("value")))
                 return run_fail(r, "dictsort sorts by key or value");
-        const struct pair *pairs = sort_pairs(r, self.dict, by.data[0] == 'v', !value_truth(args[CASE_SENSITIVE]),
-                value_truth(args[REVERSE]));
+        const struct pair *pairs = sort_pairs(
+                r, self.dict, by.data[0] == 'v', !value_truth(args[CASE_SENSITIVE]), value_truth(args[REVERSE]));
 
         for (size_t i = 0; i < self.dict->n && run_ok(r); i++)
                 run_push(r, sorted, run_pair(r, pairs[i].key, pairs[i].value));

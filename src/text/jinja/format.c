@@ -81,7 +81,10 @@ static struct str numeral(struct run *r, const struct spec *spec, struct value v
         uint64_t size = whole < 0 ? -(uint64_t)whole : (uint64_t)whole;
 
         if (!real)
-                snprintf(text, sizeof text, spec->letter == 'x' ? "%" PRIx64 : spec->letter == 'X' ? "%" PRIX64 : "%" PRIu64,
+                snprintf(text, sizeof text,
+                        spec->letter == 'x'   ? "%" PRIx64
+                        : spec->letter == 'X' ? "%" PRIX64
+                                              : "%" PRIu64,
                         size);
         const char *sign = negative ? "-" : spec->plus ? "+" : spec->space ? " " : "";
         size_t n = strlen(text) + strlen(sign);

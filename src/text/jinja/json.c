@@ -82,8 +82,8 @@ static void new_line(struct run *r, struct buf *text, const struct json_style *s
                 run_write_str(r, text, style->indent);
 }
 
-static void write_list(struct run *r, struct buf *text, const struct list *list, const struct json_style *style,
-        int level)
+static void write_list(
+        struct run *r, struct buf *text, const struct list *list, const struct json_style *style, int level)
 {
         write_text(r, text, "[");
         for (size_t i = 0; i < list->n && run_ok(r); i++) {
@@ -97,8 +97,8 @@ static void write_list(struct run *r, struct buf *text, const struct list *list,
         write_text(r, text, "]");
 }
 
-static void write_dict(struct run *r, struct buf *text, const struct dict *dict, const struct json_style *style,
-        int level)
+static void write_dict(
+        struct run *r, struct buf *text, const struct dict *dict, const struct json_style *style, int level)
 {
         const struct pair *pairs = style->sort_keys ? sort_pairs(r, dict, 0, false, false) : dict->pairs;
 

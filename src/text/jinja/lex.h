@@ -64,7 +64,7 @@ struct lexer {
         size_t pos;
         int line;
         enum lex_state state;
-        bool line_starting;         // whether what was just passed ended with a line end
+        bool line_starting;          // whether what was just passed ended with a line end
         char brackets[LEX_BRACKETS]; // the closing ones awaited
         int n_brackets;
         struct pool *pool;

@@ -12,7 +12,7 @@ static bool pull(struct run *r, struct loop *loop, struct value *item)
 
                 if (run_push_scope(r, loop->outside)) {
                         exec_assign(r, loop->node->loop.target, *item);
-                        passes = value_truth(eval(r, loop->node->loop.test));
+                        passes = value_truth(eval_value(r, loop->node->loop.test));
                 }
                 r->scope = saved;
                 if (passes && run_ok(r))

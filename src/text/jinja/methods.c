@@ -75,7 +75,8 @@ static struct value str_splitlines(struct run *r, struct value self, const struc
 
 static bool has_at(struct str s, struct str part, bool at_end)
 {
-        return s.len >= part.len && str_equal(str_part(s, at_end ? s.len - part.len : 0, at_end ? s.len : part.len), part);
+        return s.len >= part.len &&
+               str_equal(str_part(s, at_end ? s.len - part.len : 0, at_end ? s.len : part.len), part);
 }
 
 static struct value has(struct run *r, struct value self, struct value part, bool at_end)

@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "text/jinja/builtin.h"
+#include "text/jinja/shadow.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -102,6 +103,8 @@ int parser_name(struct parser *p, struct str text, bool bound)
         struct tree *tree = p->tree;
         uint64_t id;
 
+        if (!text.data) // expected and not found
+                return 0;
         if (!map_get(&p->ids, text.data, text.len, &id)) {
                 if (tree->n_names == p->names_cap) {
                         p->names_cap = p->names_cap ? 2 * p->names_cap : 64;
@@ -504,8 +507,8 @@ enum dyn_status tree_parse(struct tree *tree, struct str source, struct dyn_erro
 
         *tree = (struct tree){0};
         if (source.len > MAX_SOURCE)
-                return dyn_fail(err, DYN_INVALID, "expected a template of at most %d bytes, found %zu", MAX_SOURCE,
-                        source.len);
+                return dyn_fail(
+                        err, DYN_INVALID, "expected a template of at most %d bytes, found %zu", MAX_SOURCE, source.len);
         lex_init(&p.lex, source, &tree->pool, err);
         tree->loop = parser_name(&p, str_of("loop"), false);
         tree->caller = parser_name(&p, str_of("caller"), false);
@@ -520,6 +523,8 @@ enum dyn_status tree_parse(struct tree *tree, struct str source, struct dyn_erro
                 parser_fail(&p, DYN_UNSUPPORTED, p.safe_line, "filter safe inside of an expression is not supported");
         if (p.status == DYN_OK)
                 check_called_names(&p);
+        if (p.status == DYN_OK)
+                shadow_names(tree);
         map_free(&p.ids);
         return p.status;
 }

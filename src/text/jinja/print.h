@@ -14,9 +14,9 @@ struct str print_text(struct run *, struct value);
 void print_real(char to[48], double);
 
 struct json_style {
-        bool ascii;                                // escape everything else
-        bool sort_keys;                            //
-        struct str indent;                         // one level; data is NULL for a single line
+        bool ascii;                               // escape everything else
+        bool sort_keys;                           //
+        struct str indent;                        // one level; data is NULL for a single line
         struct str item_separator, key_separator; //
 };
 

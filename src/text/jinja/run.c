@@ -32,8 +32,8 @@ struct value run_fail(struct run *r, const char *format, ...)
 struct value run_raise(struct run *r, struct str message)
 {
         if (run_ok(r))
-                r->status = dyn_fail(r->err, DYN_INVALID, "%.*s", (int)(message.len < 400 ? message.len : 400),
-                        message.data);
+                r->status = dyn_fail(
+                        r->err, DYN_INVALID, "%.*s", (int)(message.len < 400 ? message.len : 400), message.data);
         return undefined();
 }
 

@@ -13,10 +13,10 @@ enum node_kind {
         NODE_NAME,
         NODE_LIST,
         NODE_TUPLE,
-        NODE_DICT,    // keys and values take turns in `first`
-        NODE_ATTR,    // object.name
-        NODE_ITEM,    // object[index]
-        NODE_SLICE,   // object[start:stop:step]
+        NODE_DICT,  // keys and values take turns in `first`
+        NODE_ATTR,  // object.name
+        NODE_ITEM,  // object[index]
+        NODE_SLICE, // object[start:stop:step]
         NODE_CALL,
         NODE_KEYWORD, // name=value, only among arguments
         NODE_FILTER,
@@ -44,6 +44,7 @@ enum node_kind {
         NODE_WITH,
         NODE_BREAK,
         NODE_CONTINUE,
+        NODE_UNSET, // names that start undefined here: shadow.h
         // only as a target of set
         NODE_MEMBER, // namespace.name
 };
@@ -75,7 +76,7 @@ struct node {
                 struct value constant; // NODE_CONST
                 struct str text;       // NODE_TEXT
                 int name;              // NODE_NAME: its number
-                struct node *first;    // NODE_LIST, NODE_TUPLE, NODE_DICT, NODE_COMPARE, NODE_PRINT: a list
+                struct node *first;    // NODE_LIST, NODE_TUPLE, NODE_DICT, NODE_COMPARE, NODE_PRINT, NODE_UNSET: a list
                 struct node *operand;  // NODE_NOT, NODE_NEGATIVE, NODE_POSITIVE
                 struct {
                         struct node *object;
@@ -113,9 +114,9 @@ struct node {
                         struct node *body;
                 } set; // NODE_SET, NODE_SET_BLOCK
                 struct {
-                        int name;              // of NODE_MACRO
-                        struct node *call;     // of NODE_CALL_BLOCK
-                        struct node *params;   // NODE_SETs; a parameter without default has no value
+                        int name;            // of NODE_MACRO
+                        struct node *call;   // of NODE_CALL_BLOCK
+                        struct node *params; // NODE_SETs; a parameter without default has no value
                         struct node *body;
                         bool uses_varargs, uses_kwargs;
                 } macro; // NODE_MACRO, NODE_CALL_BLOCK

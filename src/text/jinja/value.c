@@ -33,13 +33,26 @@ bool value_truth(struct value v)
 const char *value_type(enum value_kind kind)
 {
         static const char *const names[] = {
-                [VALUE_ABSENT] = "nothing",       [VALUE_UNDEFINED] = "Undefined", [VALUE_NONE] = "None",
-                [VALUE_BOOL] = "bool",            [VALUE_INT] = "int",             [VALUE_FLOAT] = "float",
-                [VALUE_STRING] = "str",           [VALUE_LIST] = "list",           [VALUE_TUPLE] = "tuple",
-                [VALUE_RANGE] = "range",          [VALUE_KEYS] = "dict_keys",      [VALUE_VALUES] = "dict_values",
-                [VALUE_ITEMS] = "dict_items",     [VALUE_ITERATOR] = "generator",  [VALUE_DICT] = "dict",
-                [VALUE_NAMESPACE] = "Namespace",  [VALUE_LOOP] = "LoopContext",    [VALUE_MACRO] = "Macro",
-                [VALUE_FUNCTION] = "function",    [VALUE_METHOD] = "method",
+                [VALUE_ABSENT] = "nothing",
+                [VALUE_UNDEFINED] = "Undefined",
+                [VALUE_NONE] = "None",
+                [VALUE_BOOL] = "bool",
+                [VALUE_INT] = "int",
+                [VALUE_FLOAT] = "float",
+                [VALUE_STRING] = "str",
+                [VALUE_LIST] = "list",
+                [VALUE_TUPLE] = "tuple",
+                [VALUE_RANGE] = "range",
+                [VALUE_KEYS] = "dict_keys",
+                [VALUE_VALUES] = "dict_values",
+                [VALUE_ITEMS] = "dict_items",
+                [VALUE_ITERATOR] = "generator",
+                [VALUE_DICT] = "dict",
+                [VALUE_NAMESPACE] = "Namespace",
+                [VALUE_LOOP] = "LoopContext",
+                [VALUE_MACRO] = "Macro",
+                [VALUE_FUNCTION] = "function",
+                [VALUE_METHOD] = "method",
         };
 
         return names[kind];

@@ -36,21 +36,21 @@ struct value {
                 bool truth;
                 int64_t integer;
                 double real;
-                struct str string;      // VALUE_UNDEFINED: the name that was looked up
-                struct list *list;      // VALUE_LIST to VALUE_ITERATOR
-                struct dict *dict;      // VALUE_DICT, VALUE_NAMESPACE
-                struct loop *loop;      // eval.h
-                struct closure *macro;  // eval.h
+                struct str string;              // VALUE_UNDEFINED: the name that was looked up
+                struct list *list;              // VALUE_LIST to VALUE_ITERATOR
+                struct dict *dict;              // VALUE_DICT, VALUE_NAMESPACE
+                struct loop *loop;              // eval.h
+                struct closure *macro;          // eval.h
                 const struct builtin *function; // builtin.h
-                struct method *method;  // builtin.h
+                struct method *method;          // builtin.h
         };
 };
 
 struct list {
         struct value *items; // (n)
         size_t n, cap;
-        size_t next;       // the first item that an iterator has not given away
-        struct str label;  // how a range prints
+        size_t next;      // the first item that an iterator has not given away
+        struct str label; // how a range prints
 };
 
 struct pair {

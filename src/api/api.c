@@ -1,0 +1,186 @@
+#include "api/api.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "api/generation.h"
+#include "api/reply.h"
+#include "api/server.h"
+#include "api/writer.h"
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+#define EVENTS_AT_ONCE 256
+
+static const struct http_route routes[] = {
+        {"POST", "/v1/completions", api_completions},
+        {"POST", "/v1/chat/completions", api_chat},
+        {"GET", "/v1/models", api_models},
+        {"GET", "/v1/models/{id}", api_model},
+        {"POST", "/tokenize", api_tokenize},
+        {"POST", "/detokenize", api_detokenize},
+        {"GET", "/health", api_health},
+        {"GET", "/ready", api_ready},
+        {"GET", "/version", api_version},
+        {"GET", "/metrics", api_metrics},
+        {"GET", "/v1/adapters", api_adapters, .local_only = true},
+        {"POST", "/v1/adapters", api_adapter_register, .local_only = true},
+        {"GET", "/v1/adapters/{name}", api_adapter, .local_only = true},
+        {"DELETE", "/v1/adapters/{name}", api_adapter_remove, .local_only = true},
+};
+
+#define N_ROUTES ((int)(sizeof routes / sizeof *routes))
+
+const struct http_route *api_routes(int *n)
+{
+        *n = N_ROUTES;
+        return routes;
+}
+
+void api_error_body(int status, const char *message, struct buf *out)
+{
+        reply_http_body(status, message, out);
+}
+
+// The pattern that a path matches, so that names in paths do not become labels.
+static const char *pattern_of(const char *path)
+{
+        size_t len = strcspn(path, "?");
+
+        for (int i = 0; i < N_ROUTES; i++) {
+                const char *pattern = routes[i].path;
+                size_t fixed = strcspn(pattern, "{");
+
+                if (strncmp(path, pattern, fixed) != 0)
+                        continue;
+                bool rest = len > fixed && memchr(path + fixed, '/', len - fixed) == NULL;
+                if (pattern[fixed] == 0 ? len == fixed : rest)
+                        return pattern;
+        }
+        return "other";
+}
+
+void api_on_done(void *ctx, const char *method, const char *path, int status, double seconds)
+{
+        struct api *api = ctx;
+
+        counters_answer(&api->counters, path ? pattern_of(path) : "other", status);
+        log_write(status >= 500 && status != 503 ? LOG_WARN : LOG_DEBUG, "%s %s: %d in %.1f ms", method ? method : "-",
+                path ? path : "-", status, seconds * 1e3);
+}
+
+struct api *api_create(const struct api_options *o)
+{
+        struct api *api = mem_zalloc(sizeof *api);
+
+        api->base = o->base;
+        api->model_path = o->model_path;
+        api->max_rows = o->max_rows;
+        api->max_queue = o->max_queue;
+        counters_init(&api->counters);
+        counters_traffic(&api->counters, API_BASE_LABEL);
+        return api;
+}
+
+void api_destroy(struct api *api)
+{
+        if (api == NULL)
+                return;
+        counters_finish(&api->counters);
+        buf_free(&api->chunk);
+        mem_free(api);
+}
+
+void api_serve(struct api *api, const struct api_parts *parts)
+{
+        api->engine = parts->engine;
+        api->model = dyn_engine_model(parts->engine);
+        api->tokenizer = parts->tokenizer;
+        api->chat_template = parts->chat_template;
+        api->registry = parts->registry;
+        api->loaded_at = clock_unix();
+        snprintf(api->fingerprint, sizeof api->fingerprint, "%s-%s-per-row", api->model->fingerprint,
+                api->model->backend);
+        api->longest_piece = 4; // a character that is no token becomes tokens of its bytes
+        for (int i = 0; i < tokenizer_n_ids(api->tokenizer); i++) {
+                size_t len;
+
+                tokenizer_piece(api->tokenizer, i, &len);
+                if (len > api->longest_piece)
+                        api->longest_piece = len;
+        }
+        api->state = API_SERVING;
+}
+
+void api_drain(struct api *api)
+{
+        api->state = API_DRAINING;
+}
+
+bool api_pump(struct api *api)
+{
+        struct dyn_event e;
+
+        for (int i = 0; i < EVENTS_AT_ONCE; i++) {
+                if (api->engine == NULL || !dyn_engine_poll(api->engine, &e))
+                        return false;
+                generation_event(&e);
+        }
+        return true;
+}
+
+int api_running(const struct api *api)
+{
+        int n = 0;
+
+        for (const struct generation *g = api->generations; g != NULL; g = g->next)
+                n++;
+        return n;
+}
+
+void api_when_idle(struct api *api, void (*idle)(void *ctx), void *ctx)
+{
+        if (api->generations == NULL) {
+                idle(ctx);
+                return;
+        }
+        api->idle = idle;
+        api->idle_ctx = ctx;
+}
+
+// What handlers share
+// ----------------------------------------------------------------------------------------------------------
+
+enum dyn_status api_check_loaded(const struct api *api, struct problem *p)
+{
+        if (api->engine != NULL)
+                return DYN_OK;
+        p->about = ABOUT_SERVER;
+        return problem_set(p, DYN_BUSY, NULL, "starting", "the model is being loaded");
+}
+
+enum dyn_status api_check_serving(const struct api *api, struct problem *p)
+{
+        if (api->state != API_DRAINING)
+                return api_check_loaded(api, p);
+        p->about = ABOUT_SERVER;
+        return problem_set(p, DYN_BUSY, NULL, "draining", "the server is stopping and takes no new requests");
+}
+
+const char *api_served_name(const struct api *api, const struct adapter_version *version)
+{
+        return version ? version->entry->name : api->base;
+}
+
+void api_write_adapter(struct writer *w, const struct adapter_version *version)
+{
+        if (version == NULL) {
+                writer_null(w);
+                return;
+        }
+        writer_open(w, '{');
+        writer_member_string(w, "name", version->entry->name);
+        writer_member_string(w, "version", dyn_adapter_info(version->adapter)->version);
+        writer_close(w, '}');
+}

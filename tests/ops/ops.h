@@ -1,0 +1,148 @@
+// What the tests of the operations share: random tensors of the plain dtypes with their values in double, devices with
+// a number of threads, and comparisons. The oracle is always a plain loop in double over the values as stored.
+#ifndef DYNLORA_TESTS_OPS_H
+#define DYNLORA_TESTS_OPS_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dynlora/backend.h"
+
+#define N_BACKENDS 2
+static const char *const ops_backends[N_BACKENDS] = {"plain", "cpu"};
+
+#define N_DTYPES 3
+static const enum dyn_dtype ops_dtypes[N_DTYPES] = {DYN_F32, DYN_F16, DYN_BF16};
+
+static uint64_t ops_seed = 1;
+
+static inline uint32_t ops_random(void)
+{
+        ops_seed = ops_seed * 6364136223846793005u + 1442695040888963407u;
+        return (uint32_t)(ops_seed >> 32);
+}
+
+static inline int ops_pick(int from, int to)
+{
+        return from + (int)(ops_random() % (uint32_t)(to - from + 1));
+}
+
+// -1 .. 1, now and then very small, so that halves and floats are denormal too.
+static inline float ops_value(void)
+{
+        float f = (float)(int32_t)ops_random() * 0x1p-31f;
+        uint32_t kind = ops_random() % 64;
+
+        if (kind == 0)
+                return f * 0x1p-16f;
+        return kind == 1 ? f * 0x1p-130f : f;
+}
+
+static inline float *ops_floats(size_t n)
+{
+        float *f = test_malloc((n ? n : 1) * sizeof *f);
+
+        for (size_t i = 0; i < n; i++)
+                f[i] = ops_value();
+        return f;
+}
+
+// A 16-bit pattern with a value near -1 .. 1, or denormal.
+static inline uint16_t ops_half(enum dyn_dtype dtype)
+{
+        uint32_t bits = ops_random();
+        uint32_t sign = bits >> 16 & 0x8000;
+
+        if (bits % 61 == 0)
+                return (uint16_t)(sign | (bits & (dtype == DYN_F16 ? 0x3ff : 0x7f)));
+        if (dtype == DYN_F16)
+                return (uint16_t)(sign | (8 + bits % 7) << 10 | (bits >> 8 & 0x3ff));
+        return (uint16_t)(sign | (119 + bits % 8) << 7 | (bits >> 8 & 0x7f));
+}
+
+// The value of a pattern, from the definition of the format.
+static inline double ops_decode(enum dyn_dtype dtype, uint16_t h)
+{
+        int mantissa_bits = dtype == DYN_F16 ? 10 : 7, bias = dtype == DYN_F16 ? 15 : 127;
+        int exponent = (h & 0x7fff) >> mantissa_bits, mantissa = h & ((1 << mantissa_bits) - 1);
+        double v = exponent == 0 ? ldexp(mantissa, 1 - bias - mantissa_bits) :
+                                   ldexp(mantissa + (1 << mantissa_bits), exponent - bias - mantissa_bits);
+
+        return h & 0x8000 ? -v : v;
+}
+
+// A random matrix that starts one element behind an aligned place and ends where its block ends.
+struct ops_matrix {
+        struct dyn_tensor t;
+        void *block;
+        double *value; // (rows, columns)
+};
+
+static inline struct ops_matrix ops_matrix(enum dyn_dtype dtype, int rows, int columns)
+{
+        size_t n = (size_t)rows * (size_t)columns, size = dtype == DYN_F32 ? 4 : 2;
+        struct ops_matrix m = {.block = test_malloc((n + 1) * size), .value = test_malloc(n * sizeof(double))};
+
+        m.t = (struct dyn_tensor){
+                .dtype = dtype, .n_dims = 2, .shape = {rows, columns, 1, 1}, .data = (char *)m.block + size, .bytes = n * size};
+        for (size_t i = 0; i < n; i++)
+                if (dtype == DYN_F32) {
+                        ((float *)m.block)[i + 1] = ops_value();
+                        m.value[i] = ((float *)m.block)[i + 1];
+                } else {
+                        ((uint16_t *)m.block)[i + 1] = ops_half(dtype);
+                        m.value[i] = ops_decode(dtype, ((uint16_t *)m.block)[i + 1]);
+                }
+        return m;
+}
+
+static inline void ops_matrix_free(struct ops_matrix *m)
+{
+        test_free(m->block);
+        test_free(m->value);
+}
+
+struct ops {
+        const struct dyn_backend_ops *ops;
+        struct dyn_device *dev;
+};
+
+static inline struct ops ops_open(const char *backend, int n_threads)
+{
+        struct ops o = {.ops = dyn_backend_find(backend)};
+        struct dyn_device_options options = {
+                .n_threads = n_threads, .max_rows = 128, .max_width = 4096, .max_context = 4096};
+
+        assert_non_null(o.ops);
+        assert_int_equal(o.ops->open(&o.dev, &options, NULL), DYN_OK);
+        return o;
+}
+
+static inline void ops_close(struct ops *o)
+{
+        o->ops->close(o->dev);
+}
+
+// |found - expected| within `units` roundings of the sum of the terms' magnitudes.
+static inline void ops_near(float found, double expected, double magnitude, double units)
+{
+        double bound = units * 0x1p-24 * magnitude + 1e-37;
+
+        if (!(fabs((double)found - expected) <= bound))
+                fail_msg("expected %.9g within %.3g, found %.9g", expected, bound, (double)found);
+}
+
+static inline void ops_same(const float *found, const float *expected, size_t n)
+{
+        assert_memory_equal(found, expected, n * sizeof *found);
+}
+
+#endif
