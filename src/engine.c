@@ -11,7 +11,6 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/queue.h"
-#include "io/mapfile.h"
 #include "model/model.h"
 #include "sched/sched.h"
 
@@ -66,28 +65,12 @@ static void *run(void *arg)
 // Setting up
 // ---------------------------------------------------------------------------------------------------------------
 
-// What the system would give without swapping, from /proc/meminfo; 0 if it does not say.
-static size_t available_memory(void)
-{
-        size_t len;
-        char *text;
-        unsigned long long kib = 0;
-
-        if (mapfile_read_text("/proc/meminfo", 1 << 16, &text, &len, NULL) != DYN_OK)
-                return 0;
-        const char *line = strstr(text, "MemAvailable:");
-        if (line != NULL)
-                sscanf(line, "MemAvailable: %llu", &kib);
-        mem_free(text);
-        return (size_t)kib << 10;
-}
-
 // Pages for the budget: given, or a quarter of what is free, but no more than all rows at full length can use.
 static enum dyn_status create_kv(struct dyn_engine *e, struct dyn_error *err)
 {
         const struct model_config *c = model_config(e->model);
         size_t page = model_kv_page_bytes(e->model, e->o.kv_dtype);
-        size_t budget = e->o.kv_memory ? e->o.kv_memory : available_memory() / 4;
+        size_t budget = e->o.kv_memory ? e->o.kv_memory : mem_available() / 4;
         size_t useful = (size_t)e->o.max_rows * (size_t)((c->max_context + DYN_PAGE_TOKENS - 1) / DYN_PAGE_TOKENS);
         size_t pages = budget / page;
 

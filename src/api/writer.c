@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "io/jsontext.h"
+#include "base/utf8.h"
 
 static void value(struct writer *w)
 {
@@ -38,17 +38,6 @@ static void escape_byte(struct buf *b, unsigned char c)
                 buf_printf(b, "\\u%04x", c);
 }
 
-// Length of the run of bytes from s that no UTF-8 character begins with: one byte, or a lead byte with what follows it.
-static size_t broken(const char *s, const char *end)
-{
-        const char *p = s + 1;
-
-        if ((unsigned char)*s >= 0xc0)
-                while (p < end && p < s + 3 && ((unsigned char)*p & 0xc0) == 0x80)
-                        p++;
-        return (size_t)(p - s);
-}
-
 void writer_bytes(struct writer *w, const char *s, size_t len)
 {
         const char *end = s + len, *plain = s;
@@ -57,16 +46,17 @@ void writer_bytes(struct writer *w, const char *s, size_t len)
         buf_putc(w->out, '"');
         while (s < end) {
                 unsigned char c = (unsigned char)*s;
-                int n = c < 0x80 ? 1 : jsontext_utf8(s, end);
+                uint32_t code;
+                int n = utf8_next(s, end, &code);
 
-                if (n != 0 && c >= 0x20 && c != '"' && c != '\\' && c != 0x7f) {
+                if (n > 0 && c >= 0x20 && c != '"' && c != '\\' && c != 0x7f) {
                         s += n;
                         continue;
                 }
                 buf_append(w->out, plain, (size_t)(s - plain));
-                if (n == 0) {
+                if (n <= 0) {
                         buf_puts(w->out, "\xef\xbf\xbd");
-                        s += broken(s, end);
+                        s = n == 0 ? end : s - n;
                 } else {
                         escape_byte(w->out, c);
                         s++;

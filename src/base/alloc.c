@@ -1,6 +1,7 @@
 #include "base/alloc.h"
 
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,4 +83,32 @@ void mem_unmap(void *p, size_t bytes)
 {
         if (p != NULL)
                 munmap(p, bytes);
+}
+
+// A number from a file of the system's, in bytes when multiplied by unit; `otherwise` if there is none.
+static size_t read_number(const char *path, const char *format, size_t unit, size_t otherwise)
+{
+        unsigned long long value;
+        char line[256];
+        FILE *f = fopen(path, "r");
+
+        if (f == NULL)
+                return otherwise;
+        while (fgets(line, sizeof line, f) != NULL)
+                if (sscanf(line, format, &value) == 1) {
+                        otherwise = (size_t)value * unit;
+                        break;
+                }
+        fclose(f);
+        return otherwise;
+}
+
+size_t mem_available(void)
+{
+        size_t free_memory = read_number("/proc/meminfo", "MemAvailable: %llu", 1024, 0);
+        size_t limit = read_number("/sys/fs/cgroup/memory.max", "%llu", 1, SIZE_MAX);
+        size_t used = read_number("/sys/fs/cgroup/memory.current", "%llu", 1, 0);
+        size_t left = limit == SIZE_MAX ? SIZE_MAX : limit > used ? limit - used : 0;
+
+        return free_memory < left ? free_memory : left;
 }

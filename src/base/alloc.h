@@ -24,4 +24,8 @@ void mem_free(void *p);
 void *mem_map(size_t bytes);
 void mem_unmap(void *p, size_t bytes);
 
+// What the system would give without swapping, under the limit of the control group if there is one; 0 if it does not
+// say.
+size_t mem_available(void);
+
 #endif

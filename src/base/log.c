@@ -2,7 +2,10 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
+
+#include "base/utf8.h"
 
 static enum log_level least_level = LOG_INFO;
 static bool as_json;
@@ -20,21 +23,33 @@ bool log_enabled(enum log_level level)
         return level >= least_level;
 }
 
-// JSON string contents; control bytes become \u00XX so that a message can never break its line.
+// Bytes that could break the line, and bytes that are no UTF-8, are written out.
+static size_t escape_byte(char *out, unsigned char c, bool valid)
+{
+        if (as_json)
+                return (size_t)sprintf(out, "\\u%04x", valid ? c : 0xfffd);
+        return (size_t)sprintf(out, "\\x%02x", c);
+}
+
+// Stops where out would be full, never within a character.
 static void escape(char *out, size_t cap, const char *in)
 {
+        const char *end = in + strlen(in);
+        uint32_t code;
         size_t n = 0;
 
-        for (; *in != 0 && n + 7 < cap; in++) {
+        for (int step; in < end && n + 7 < cap; in += step > 0 ? step : 1) {
                 unsigned char c = (unsigned char)*in;
 
-                if (c < 0x20 || c == 0x7f) {
-                        n += (size_t)snprintf(out + n, cap - n, as_json ? "\\u%04x" : "\\x%02x", c);
-                } else {
-                        if (as_json && (c == '"' || c == '\\'))
-                                out[n++] = '\\';
-                        out[n++] = (char)c;
+                step = utf8_next(in, end, &code);
+                if (step <= 0 || c < 0x20 || c == 0x7f) {
+                        n += escape_byte(out + n, c, step > 0);
+                        continue;
                 }
+                if (as_json && (c == '"' || c == '\\'))
+                        out[n++] = '\\';
+                memcpy(out + n, in, (size_t)step);
+                n += (size_t)step;
         }
         out[n] = 0;
 }

@@ -214,7 +214,8 @@ void http_conn_answered(struct http_conn *c, bool keep_alive)
         http_conn_settle(c);
 }
 
-// A peer with too much pending is not read, so that its end of file is not seen; the kernel can be asked.
+// A peer with too much pending is not read, so that its end of file is not seen; the kernel can be asked. (It does not
+// know either while its own buffers are full.)
 static bool hung_up(const struct http_conn *c)
 {
         struct pollfd p = {.events = POLLRDHUP};

@@ -61,10 +61,13 @@ static int on_header_bytes(llhttp_t *p, const char *at, size_t len)
 static int on_header_field_complete(llhttp_t *p)
 {
         struct http_conn *c = p->data;
+        struct buf *b = &c->exchange->headers;
 
         if (c->phase != CONN_HEAD)
                 return 0;
-        buf_putc(&c->exchange->headers, 0);
+        if (b->len == 0 || b->data[b->len - 1] == 0)
+                return refuse(c->exchange, 400, "a header has no name");
+        buf_putc(b, 0);
         if (++c->exchange->n_headers > HEADERS_MAX)
                 return refuse(c->exchange, 431, "the request has more than %d headers", HEADERS_MAX);
         return 0;

@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/map.h"
+#include "base/utf8.h"
 #include "io/jsontext.h"
 #include "io/mapfile.h"
 
@@ -190,9 +191,10 @@ static void describe_string(const char *s, char *buf, size_t cap)
         if (room > 60)
                 room = 60;
         while (n < len) {
-                int step = jsontext_utf8(s + n, s + len);
+                uint32_t code;
+                int step = utf8_next(s + n, s + len, &code);
 
-                step = step ? step : 1;
+                step = step > 0 ? step : 1;
                 if (n + (size_t)step > room)
                         break;
                 n += (size_t)step;

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
 #define MAX_NUMBER 63 // bytes of a number that cJSON reads
 
 struct scan {
@@ -43,28 +45,6 @@ static void blanks(struct scan *s)
 {
         while (s->at < s->end && (*s->at == ' ' || *s->at == '\n' || *s->at == '\t' || *s->at == '\r'))
                 s->at++;
-}
-
-// Source: the table of well-formed byte sequences in The Unicode Standard, section 3.9.
-int jsontext_utf8(const char *p, const char *end)
-{
-        unsigned char c = (unsigned char)*p, low = 0x80, high = 0xbf;
-        int n = c < 0x80 ? 1 : c >= 0xc2 && c <= 0xdf ? 2 : c >= 0xe0 && c <= 0xef ? 3 : c >= 0xf0 && c <= 0xf4 ? 4 : 0;
-
-        if (end - p < n)
-                return 0;
-        if (c == 0xe0)
-                low = 0xa0;
-        else if (c == 0xed)
-                high = 0x9f;
-        else if (c == 0xf0)
-                low = 0x90;
-        else if (c == 0xf4)
-                high = 0x8f;
-        for (int i = 1; i < n; i++, low = 0x80, high = 0xbf)
-                if ((unsigned char)p[i] < low || (unsigned char)p[i] > high)
-                        return 0;
-        return n;
 }
 
 // Four hexadecimal digits at p, -1 if they are not.
@@ -128,9 +108,10 @@ static bool string(struct scan *s)
                 } else if (c < 0x80) {
                         s->at++;
                 } else {
-                        int n = jsontext_utf8(s->at, s->end);
+                        uint32_t code;
+                        int n = utf8_next(s->at, s->end, &code);
 
-                        if (n == 0)
+                        if (n <= 0)
                                 return fail_at(s, s->at, "UTF-8");
                         s->at += n;
                 }

@@ -11,7 +11,4 @@
 // max_depth arrays and objects inside one another. The error says line, column (in bytes), what was expected and found.
 enum dyn_status jsontext_check(const char *text, size_t len, int max_depth, struct dyn_error *);
 
-// Length of the UTF-8 sequence at p (1 .. 4, no overlong form, no surrogate), 0 if there is none before end.
-int jsontext_utf8(const char *p, const char *end);
-
 #endif

@@ -121,7 +121,7 @@ void detok_push(struct detok *d, int32_t id, struct buf *out)
         }
         end_run(d, out);
         if (first && how->drop_first[0] != 0) {
-                s = vocab_written(&t->vocab, id, &len);
+                s = vocab_source(&t->vocab, id, &len);
                 say_without(d, s, len, how->drop_first, out);
         } else {
                 say(d, s, len, out);

@@ -223,28 +223,41 @@ enum dyn_status hf_added_parse(struct tokenizer *t, const cJSON *root, struct dy
         return st;
 }
 
+// A token with "normalized" is matched after normalisation, as the normaliser writes it, and decodes to that.
+static enum dyn_status match_added(struct tokenizer *t, const struct flags *f, struct regex_scratch *scratch,
+        struct buf *out, struct buf *other, struct dyn_error *err)
+{
+        struct added_token token = {(int32_t)f->id, f->lstrip, f->rstrip, f->single_word, f->special};
+        enum dyn_status st = DYN_OK;
+        size_t len = strlen(f->content);
+
+        if (!f->normalized) {
+                added_put(&t->added, f->content, len, &token);
+                return DYN_OK;
+        }
+        const char *content = normalizer_run(&t->normalizer, scratch, f->content, &len, out, other);
+        if (content != f->content)
+                st = vocab_set_source(&t->vocab, (int32_t)f->id, content, len, err);
+        if (len > 0)
+                added_put(&t->added_normalized, content, len, &token);
+        return st;
+}
+
 // Special tokens come first, so that they win over others of the same content.
-void hf_added_match(struct tokenizer *t, const cJSON *root)
+enum dyn_status hf_added_match(struct tokenizer *t, const cJSON *root, struct dyn_error *err)
 {
         const cJSON *list = json_member(root, "added_tokens"), *c;
         struct regex_scratch *scratch = regex_scratch_create();
         struct buf out = {0}, other = {0};
+        enum dyn_status st = DYN_OK;
         struct flags f;
 
         for (int special = 1; special >= 0; special--)
                 cJSON_ArrayForEach(c, list)
-                {
-                        if (parse_flags(c, &f, NULL) != DYN_OK || f.special != (special == 1))
-                                continue;
-                        struct added_token token = {(int32_t)f.id, f.lstrip, f.rstrip, f.single_word, f.special};
-                        size_t len = strlen(f.content);
-                        const char *content = f.content;
-                        if (f.normalized)
-                                content = normalizer_run(&t->normalizer, scratch, content, &len, &out, &other);
-                        if (len > 0)
-                                added_put(f.normalized ? &t->added_normalized : &t->added, content, len, &token);
-                }
+                        if (st == DYN_OK && parse_flags(c, &f, err) == DYN_OK && f.special == (special == 1))
+                                st = match_added(t, &f, scratch, &out, &other, err);
         buf_free(&out);
         buf_free(&other);
         regex_scratch_destroy(scratch);
+        return st;
 }

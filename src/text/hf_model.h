@@ -10,7 +10,7 @@ enum dyn_status hf_model_parse(struct tokenizer *t, const cJSON *root, struct dy
 
 // "added_tokens": their ids and flags; and, once the normaliser is known, what they match.
 enum dyn_status hf_added_parse(struct tokenizer *t, const cJSON *root, struct dyn_error *);
-void hf_added_match(struct tokenizer *t, const cJSON *root);
+enum dyn_status hf_added_match(struct tokenizer *t, const cJSON *root, struct dyn_error *);
 
 // "model" again, once it is known whether symbols are bytes or characters: merges and the rest.
 enum dyn_status hf_merges_parse(struct tokenizer *t, const cJSON *root, struct dyn_error *);

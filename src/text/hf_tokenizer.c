@@ -30,10 +30,9 @@ static enum dyn_status parse_root(struct tokenizer *t, const cJSON *root, struct
                 st = hf_post_parse(t, root, err);
         if (st == DYN_OK)
                 st = hf_decoder_parse(t, root, err);
-        if (st != DYN_OK)
-                return st;
-        hf_added_match(t, root);
-        return parts_complete(t, err);
+        if (st == DYN_OK)
+                st = hf_added_match(t, root, err);
+        return st == DYN_OK ? parts_complete(t, err) : st;
 }
 
 enum dyn_status hf_tokenizer_parse(struct tokenizer *t, const char *json, size_t len, struct dyn_error *err)

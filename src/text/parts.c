@@ -27,7 +27,7 @@ enum dyn_status parts_complete(struct tokenizer *t, struct dyn_error *err)
 
                 if (!vocab_has(&t->vocab, id))
                         continue;
-                const char *s = vocab_written(&t->vocab, id, &len);
+                const char *s = vocab_source(&t->vocab, id, &len);
                 buf_clear(&written);
                 buf_append(&written, s, len);
                 s = normalizer_run(&d->replace, NULL, written.data, &len, &out, &other);

@@ -44,6 +44,8 @@ enum dyn_status vocab_set(struct vocab *v, int64_t id, const char *s, size_t len
         v->tokens[id] = (struct vocab_token){
                 .at = (uint32_t)v->text.len,
                 .len = (uint32_t)len,
+                .source_at = (uint32_t)v->text.len,
+                .source_len = (uint32_t)len,
                 .flags = VOCAB_PRESENT,
         };
         buf_append(&v->text, s, len);
@@ -105,6 +107,18 @@ int32_t vocab_find(const struct vocab *v, const char *s, size_t len)
         return -1;
 }
 
+enum dyn_status vocab_set_source(struct vocab *v, int32_t id, const char *s, size_t len, struct dyn_error *err)
+{
+        enum dyn_status st = room_for(v, len, err);
+
+        if (st != DYN_OK)
+                return st;
+        v->tokens[id].source_at = (uint32_t)v->text.len;
+        v->tokens[id].source_len = (uint32_t)len;
+        buf_append(&v->text, s, len);
+        return DYN_OK;
+}
+
 enum dyn_status vocab_set_piece(struct vocab *v, int32_t id, const char *s, size_t len, struct dyn_error *err)
 {
         struct vocab_token *t = &v->tokens[id];
@@ -112,12 +126,10 @@ enum dyn_status vocab_set_piece(struct vocab *v, int32_t id, const char *s, size
 
         if (st != DYN_OK)
                 return st;
-
+        t->piece_at = t->source_at;
         t->piece_len = (uint32_t)len;
-        if (t->len == len && memcmp(v->text.data + t->at, s, len) == 0) {
-                t->piece_at = t->at;
+        if (t->source_len == len && memcmp(v->text.data + t->source_at, s, len) == 0)
                 return DYN_OK;
-        }
         t->piece_at = (uint32_t)v->text.len;
         buf_append(&v->text, s, len);
         return DYN_OK;

@@ -19,8 +19,9 @@ enum {
 };
 
 struct vocab_token {
-        uint32_t at, len;             // as written, in text
-        uint32_t piece_at, piece_len; // the bytes it stands for, in text
+        uint32_t at, len;               // as written, in text
+        uint32_t source_at, source_len; // what decoding starts from: as written, or as the normaliser writes that
+        uint32_t piece_at, piece_len;   // the bytes it stands for
         uint32_t flags;
 };
 
@@ -53,8 +54,16 @@ static inline const char *vocab_written(const struct vocab *v, int32_t id, size_
         return v->text.data + v->tokens[id].at;
 }
 
-// Sets what an id stands for. s lies outside this vocabulary.
+// Sets what decoding starts from, where it is not the written form; and what an id stands for. s lies outside this
+// vocabulary.
+enum dyn_status vocab_set_source(struct vocab *, int32_t id, const char *s, size_t len, struct dyn_error *);
 enum dyn_status vocab_set_piece(struct vocab *, int32_t id, const char *s, size_t len, struct dyn_error *);
+
+static inline const char *vocab_source(const struct vocab *v, int32_t id, size_t *len)
+{
+        *len = v->tokens[id].source_len;
+        return v->text.data + v->tokens[id].source_at;
+}
 
 static inline const char *vocab_piece(const struct vocab *v, int32_t id, size_t *len)
 {

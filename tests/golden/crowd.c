@@ -30,7 +30,7 @@ static const struct scenario scenarios[] = {
         {"together, small chunks, one thread", 16, 16, 1, 512, false, true, false, false},
         {"together, prefix reuse", 8, 48, 2, 512, true, true, false, true},
         {"together, preempted", 32, 64, 2, 10, false, true, true, false},
-        {"together, preempted, prefix reuse, three threads", 32, 40, 3, 10, true, true, true, true},
+        {"together, preempted, prefix reuse, three threads", 32, 40, 3, 10, true, true, true, false},
 };
 
 static int n_adapters;

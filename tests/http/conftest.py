@@ -41,14 +41,16 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session")
 def binary(request):
     path = os.path.abspath(request.config.getoption("--server"))
-    assert os.path.exists(path), f"expected the server's binary at {path}: run tests/run"
+    if not os.path.exists(path):
+        pytest.exit(f"expected the server's binary at {path}: run tests/run", 2)
     return path
 
 
 @pytest.fixture(scope="session")
 def models(request):
     path = os.path.abspath(request.config.getoption("--models"))
-    assert os.path.exists(os.path.join(path, "tiny", "config.json")), f"expected models in {path}: run tests/run"
+    if not os.path.exists(os.path.join(path, "tiny", "config.json")):
+        pytest.exit(f"expected models in {path}: run tests/run", 2)
     return path
 
 

@@ -206,9 +206,14 @@ class Server:
         lines = self.get("/metrics").body.decode().splitlines()
         return {k: float(v) for k, v in (line.rsplit(" ", 1) for line in lines if line and not line.startswith("#"))}
 
+    def metric(self, name):
+        """A metric's value, summed over its labels."""
+        values = [v for k, v in self.metrics().items() if k.split("{")[0] == name]
+        assert values, f"no metric is named {name}"
+        return sum(values)
+
     def running(self):
-        m = self.metrics()
-        return m["vllm:num_requests_running"] + m["vllm:num_requests_waiting"]
+        return self.metric("vllm:num_requests_running") + self.metric("vllm:num_requests_waiting")
 
     def wait_until_idle(self, seconds=1):
         """How long it took until no request runs or waits."""
@@ -220,7 +225,7 @@ class Server:
 
     def wait_until_running(self, n, seconds=30):
         end = time.monotonic() + seconds * self.slow
-        while self.metrics()["vllm:num_requests_running"] < n:
+        while self.metric("vllm:num_requests_running") < n:
             assert time.monotonic() < end, f"not running {n} requests after {seconds} s"
             time.sleep(0.01)
 

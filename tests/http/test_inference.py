@@ -105,7 +105,7 @@ def test_stop_strings_cut_the_text(tiny):
     stop = text[20:24]
     cut = complete(tiny, max_tokens=60, stop=stop)["choices"][0]
     assert cut["text"] == text[:text.index(stop)] and cut["finish_reason"] == "stop" and cut["stop_reason"] == stop
-    kept = complete(tiny, max_tokens=60, stop=["\x00never", stop], include_stop_str_in_output=True)["choices"][0]
+    kept = complete(tiny, max_tokens=60, stop=["\x01never", stop], include_stop_str_in_output=True)["choices"][0]
     assert kept["text"] == text[:text.index(stop) + 4]
     stream = tiny.stream("/v1/completions", {"prompt": PROMPT, "temperature": 0, "max_tokens": 60, "ignore_eos": True, "stop": [stop]})
     assert "".join(c["choices"][0]["text"] for c in stream.chunks()) == cut["text"]
@@ -138,21 +138,23 @@ def test_n_answers_differ_and_the_first_is_the_single_one(tiny):
 
 def test_sampling_follows_the_probabilities(tiny):
     """400 draws of one token against the probabilities that the model itself reports."""
-    top = complete(tiny, max_tokens=1, logprobs=20)["choices"][0]["logprobs"]["top_logprobs"][0]
+    ids = {"return_tokens_as_token_ids": True}
+    top = complete(tiny, max_tokens=1, logprobs=20, **ids)["choices"][0]["logprobs"]["top_logprobs"][0]
     expected = {t: math.exp(p) for t, p in top.items()}
-    drawn = [complete(tiny, max_tokens=1, temperature=1, seed=s, n=100, logprobs=0)["choices"] for s in (0, 1000, 2000, 3000)]
+    drawn = [complete(tiny, max_tokens=1, temperature=1, seed=s, n=100, logprobs=0, **ids)["choices"] for s in (0, 1000, 2000, 3000)]
     tokens = [c["logprobs"]["tokens"][0] for part in drawn for c in part]
     for token, p in expected.items():
         assert abs(tokens.count(token) / 400 - p) < 4 * math.sqrt(p * (1 - p) / 400) + 0.005, token
 
 
 def test_top_k_top_p_and_min_p_leave_only_the_likely(tiny):
-    probs = complete(tiny, max_tokens=1, logprobs=20)["choices"][0]["logprobs"]["top_logprobs"][0]
+    ids = {"return_tokens_as_token_ids": True}
+    probs = complete(tiny, max_tokens=1, logprobs=20, **ids)["choices"][0]["logprobs"]["top_logprobs"][0]
     order = sorted(probs, key=probs.get, reverse=True)
     p = [math.exp(probs[t]) for t in order]
 
     def drawn(**fields):
-        answer = complete(tiny, max_tokens=1, temperature=1, seed=7, n=100, logprobs=0, **fields)
+        answer = complete(tiny, max_tokens=1, temperature=1, seed=7, n=100, logprobs=0, **ids, **fields)
         return {c["logprobs"]["tokens"][0] for c in answer["choices"]}
 
     assert drawn(top_k=3) <= set(order[:3])

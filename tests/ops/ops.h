@@ -73,8 +73,8 @@ static inline double ops_decode(enum dyn_dtype dtype, uint16_t h)
 {
         int mantissa_bits = dtype == DYN_F16 ? 10 : 7, bias = dtype == DYN_F16 ? 15 : 127;
         int exponent = (h & 0x7fff) >> mantissa_bits, mantissa = h & ((1 << mantissa_bits) - 1);
-        double v = exponent == 0 ? ldexp(mantissa, 1 - bias - mantissa_bits) :
-                                   ldexp(mantissa + (1 << mantissa_bits), exponent - bias - mantissa_bits);
+        double v = exponent == 0 ? ldexp(mantissa, 1 - bias - mantissa_bits)
+                                 : ldexp(mantissa + (1 << mantissa_bits), exponent - bias - mantissa_bits);
 
         return h & 0x8000 ? -v : v;
 }
@@ -91,8 +91,11 @@ static inline struct ops_matrix ops_matrix(enum dyn_dtype dtype, int rows, int c
         size_t n = (size_t)rows * (size_t)columns, size = dtype == DYN_F32 ? 4 : 2;
         struct ops_matrix m = {.block = test_malloc((n + 1) * size), .value = test_malloc(n * sizeof(double))};
 
-        m.t = (struct dyn_tensor){
-                .dtype = dtype, .n_dims = 2, .shape = {rows, columns, 1, 1}, .data = (char *)m.block + size, .bytes = n * size};
+        m.t = (struct dyn_tensor){.dtype = dtype,
+                .n_dims = 2,
+                .shape = {rows, columns, 1, 1},
+                .data = (char *)m.block + size,
+                .bytes = n * size};
         for (size_t i = 0; i < n; i++)
                 if (dtype == DYN_F32) {
                         ((float *)m.block)[i + 1] = ops_value();

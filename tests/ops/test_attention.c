@@ -27,7 +27,8 @@ struct cache {
 static struct cache cache(const char *backend, int n_threads, struct model m, int n_pages)
 {
         struct cache c = {.o = ops_open(backend, n_threads), .m = m, .order = test_malloc((size_t)n_pages * 4)};
-        size_t bytes = dyn_dtype_bytes(m.dtype, (int64_t)LAYERS * n_pages * m.n_kv_heads * DYN_PAGE_TOKENS * m.head_dim);
+        size_t bytes =
+                dyn_dtype_bytes(m.dtype, (int64_t)LAYERS * n_pages * m.n_kv_heads * DYN_PAGE_TOKENS * m.head_dim);
 
         c.kv = (struct dyn_kv){.dtype = m.dtype,
                 .n_layers = LAYERS,
@@ -116,7 +117,7 @@ static void check(struct model m, const struct sequence *s, const float *out)
         size_t dim = (size_t)m.head_dim;
         double *p = test_malloc((size_t)s->n * sizeof *p);
 
-        for (int i = 0; i < s->n; i += s->n > 40 ? ops_pick(1, 37) : 1)
+        for (int i = 0; i<s->n; i += s->n> 40 ? ops_pick(1, 37) : 1)
                 for (int h = 0; h < m.n_heads; h++) {
                         size_t kv_head = (size_t)(h / (m.n_heads / m.n_kv_heads)), kv_step = (size_t)m.n_kv_heads * dim;
                         const float *q = s->q + (size_t)(i * m.n_heads + h) * dim;
@@ -137,7 +138,7 @@ static void check(struct model m, const struct sequence *s, const float *out)
 
                                 for (int j = 0; j <= i; j++) {
                                         double term = p[j] / total *
-                                                stored(m.dtype, s->v[(size_t)j * kv_step + kv_head * dim + d]);
+                                                      stored(m.dtype, s->v[(size_t)j * kv_step + kv_head * dim + d]);
 
                                         sum += term;
                                         magnitude += fabs(term);

@@ -9,8 +9,8 @@ struct product {
 
 static struct product product(enum dyn_dtype dtype, int n_out, int n_in, int n_rows)
 {
-        return (struct product){n_in, n_out, n_rows, ops_matrix(dtype, n_out, n_in),
-                ops_floats((size_t)n_rows * (size_t)n_in)};
+        return (struct product){
+                n_in, n_out, n_rows, ops_matrix(dtype, n_out, n_in), ops_floats((size_t)n_rows * (size_t)n_in)};
 }
 
 static void product_free(struct product *p)
@@ -55,7 +55,8 @@ static void equals_the_plain_loop_at_every_shape(void **state)
                         struct ops o = ops_open(ops_backends[b], 2);
 
                         for (int n_rows = 1; n_rows <= 70; n_rows += n_rows < 10 ? 1 : ops_pick(5, 15)) {
-                                struct product p = product(ops_dtypes[d], n_outs[ops_pick(0, 9)], n_ins[ops_pick(0, 8)], n_rows);
+                                struct product p =
+                                        product(ops_dtypes[d], n_outs[ops_pick(0, 9)], n_ins[ops_pick(0, 8)], n_rows);
                                 float *y = test_malloc((size_t)n_rows * (size_t)p.n_out * sizeof *y);
 
                                 run(&o, &p, y, 0, n_rows);

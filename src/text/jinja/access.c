@@ -96,7 +96,7 @@ static struct value own_item(struct run *r, struct value object, struct value in
 {
         switch (object.kind) {
         case VALUE_DICT: {
-                const struct value *v = compare_hashable(index) ? run_get(r, object.dict, index) : NULL;
+                const struct value *v = compare_hashable(r, index) ? run_get(r, object.dict, index) : NULL;
 
                 return v ? *v : (struct value){0};
         }

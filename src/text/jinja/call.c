@@ -84,10 +84,10 @@ static void bind_rest(struct run *r, const struct node *macro, size_t n_params, 
 
         for (size_t i = n_params; i < positional->n; i++)
                 run_push(r, varargs, positional->items[i]);
-        for (size_t i = 0; i < named->n; i++) {
+        for (size_t i = 0; i < named->n && run_ok(r); i++) {
                 bool taken = str_equal(named->pairs[i].key.string, caller_name);
 
-                for (const struct node *p = macro->macro.params; p; p = p->next)
+                for (const struct node *p = macro->macro.params; p && run_spend(r, 1); p = p->next)
                         taken |= str_equal(named->pairs[i].key.string, r->tree->names[p->set.target->name].text);
                 if (!taken)
                         run_put(r, kwargs.dict, named->pairs[i].key, named->pairs[i].value);

@@ -2,6 +2,8 @@
 // property holds for and which chars_put writes back unchanged.
 #include "text/jinja/chars.h"
 
+#include "base/alloc.h"
+
 #include <utf8proc.h>
 
 int str_compare(struct str a, struct str b)
@@ -25,14 +27,25 @@ size_t str_find(struct str s, struct str needle, size_t from)
         return at ? (size_t)(at - s.data) : SIZE_MAX;
 }
 
+static void reverse(char *to, struct str s)
+{
+        for (size_t i = 0; i < s.len; i++)
+                to[i] = s.data[s.len - 1 - i];
+}
+
+// The first occurrence in reverse, because memmem is linear even where every place nearly matches.
 size_t str_find_last(struct str s, struct str needle)
 {
-        if (needle.len > s.len)
-                return SIZE_MAX;
-        for (size_t at = s.len - needle.len + 1; at-- > 0;)
-                if (needle.len == 0 || memcmp(s.data + at, needle.data, needle.len) == 0)
-                        return at;
-        return SIZE_MAX;
+        if (needle.len > s.len || needle.len == 0)
+                return needle.len == 0 ? s.len : SIZE_MAX;
+        char *text = mem_alloc(s.len + needle.len);
+
+        reverse(text, s);
+        reverse(text + s.len, needle);
+        size_t at = str_find((struct str){text, s.len}, (struct str){text + s.len, needle.len}, 0);
+
+        mem_free(text);
+        return at == SIZE_MAX ? SIZE_MAX : s.len - needle.len - at;
 }
 
 int32_t chars_next(struct str s, size_t *pos)

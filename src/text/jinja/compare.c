@@ -40,8 +40,6 @@ static bool same_kind_equal(struct run *r, struct value a, struct value b)
         case VALUE_UNDEFINED:
         case VALUE_NONE:
                 return true;
-        case VALUE_STRING:
-                return str_equal(a.string, b.string);
         case VALUE_LIST:
         case VALUE_TUPLE:
         case VALUE_RANGE:
@@ -62,7 +60,7 @@ bool compare_equal(struct run *r, struct value a, struct value b)
         if (a.kind != b.kind)
                 return false;
         if (a.kind == VALUE_STRING)
-                return str_equal(a.string, b.string);
+                return a.string.len == b.string.len && run_spend(r, a.string.len / 64) && str_equal(a.string, b.string);
         if (!run_enter(r))
                 return false;
         bool equal = same_kind_equal(r, a, b);
@@ -96,7 +94,7 @@ int compare_order(struct run *r, struct value a, struct value b)
         if (value_is_number(a) && value_is_number(b))
                 return order_of_numbers(a, b);
         if (a.kind == VALUE_STRING && b.kind == VALUE_STRING)
-                return str_compare(a.string, b.string);
+                return run_spend(r, a.string.len / 64) ? str_compare(a.string, b.string) : 0;
         if (a.kind == b.kind && (a.kind == VALUE_LIST || a.kind == VALUE_TUPLE) && run_enter(r)) {
                 int order = order_of_lists(r, a.list, b.list);
 
@@ -110,7 +108,7 @@ int compare_order(struct run *r, struct value a, struct value b)
         return 0;
 }
 
-bool compare_hashable(struct value v)
+bool compare_hashable(struct run *r, struct value v)
 {
         switch (v.kind) {
         case VALUE_LIST:
@@ -119,8 +117,8 @@ bool compare_hashable(struct value v)
         case VALUE_ITEMS:
                 return false;
         case VALUE_TUPLE:
-                for (size_t i = 0; i < v.list->n; i++)
-                        if (v.list->items[i].kind == VALUE_TUPLE || !compare_hashable(v.list->items[i]))
+                for (size_t i = 0; i < v.list->n && run_spend(r, 1); i++)
+                        if (v.list->items[i].kind == VALUE_TUPLE || !compare_hashable(r, v.list->items[i]))
                                 return false;
                 return true;
         default:
@@ -142,7 +140,7 @@ bool compare_contains(struct run *r, struct value container, struct value item)
                 return str_find(container.string, item.string, 0) != SIZE_MAX;
         }
         if (container.kind == VALUE_DICT) {
-                if (!compare_hashable(item))
+                if (!compare_hashable(r, item))
                         run_fail(r, "%s cannot be a key", value_type(item.kind));
                 return run_get(r, container.dict, item) != NULL;
         }

@@ -13,6 +13,6 @@ int compare_order(struct run *, struct value a, struct value b);
 bool compare_contains(struct run *, struct value container, struct value item);
 
 // Whether the value can be the key of a dict.
-bool compare_hashable(struct value);
+bool compare_hashable(struct run *, struct value);
 
 #endif

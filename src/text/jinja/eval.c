@@ -30,7 +30,7 @@ static struct value eval_dict(struct run *r, const struct node *n)
         for (const struct node *item = n->first; item && run_ok(r); item = item->next->next) {
                 struct value key = eval_value(r, item);
 
-                if (!compare_hashable(key))
+                if (!compare_hashable(r, key))
                         return run_fail(r, "%s cannot be a key", value_type(key.kind));
                 run_put(r, dict.dict, key, eval_value(r, item->next));
         }

@@ -53,7 +53,7 @@ static struct value filter_trim(struct run *r, struct value self, const struct v
 
         if (args[0].kind != VALUE_STRING && args[0].kind != VALUE_ABSENT && args[0].kind != VALUE_NONE)
                 return run_fail(r, "trim takes a str, found %s", value_type(args[0].kind));
-        return text_value(chars_strip(print_text(r, self), set, STRIP_BOTH));
+        return text_value(words_strip(r, print_text(r, self), set, STRIP_BOTH));
 }
 
 static struct value filter_replace(struct run *r, struct value self, const struct value *args)
@@ -146,6 +146,7 @@ static struct value filter_int(struct run *r, struct value self, const struct va
                 return access_undefined(r, self);
         if (args[1].kind != VALUE_ABSENT && !(value_is_integral(args[1]) && value_integer(args[1]) == 10))
                 return run_fail(r, "int with a base other than 10 is not supported");
+        run_spend(r, self.kind == VALUE_STRING ? self.string.len / 16 : 0);
         v = numbers_int(self);
         return v.kind == VALUE_ABSENT ? fallback : v;
 }
@@ -156,6 +157,7 @@ static struct value filter_float(struct run *r, struct value self, const struct 
 
         if (self.kind == VALUE_UNDEFINED)
                 return access_undefined(r, self);
+        run_spend(r, self.kind == VALUE_STRING ? self.string.len / 16 : 0);
         v = numbers_float(self);
         return v.kind == VALUE_ABSENT ? fallback : v;
 }

@@ -228,7 +228,7 @@ static struct value filter_unique(struct run *r, struct value self, const struct
 
                 if (!value_truth(args[CASE_SENSITIVE]))
                         key = sort_fold(r, key);
-                if (!compare_hashable(key))
+                if (!compare_hashable(r, key))
                         return run_fail(r, "unique cannot tell %s apart", value_type(key.kind));
                 if (run_get(r, seen.dict, key))
                         continue;

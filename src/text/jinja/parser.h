@@ -1,4 +1,5 @@
-// What the two halves of the parser share: statements (parse.c) call down into expressions (expression.c). The first
+// What the parts of the parser share: statements (parse.c) call down into expressions (expression.c), those into
+// operands (operand.c). The first
 // failure is kept and turns every further token into the end of the template, so callers need not check each step.
 #ifndef DYNLORA_TEXT_JINJA_PARSER_H
 #define DYNLORA_TEXT_JINJA_PARSER_H
@@ -41,6 +42,9 @@ bool parser_skip_word(struct parser *, const char *word);
 bool parser_expect(struct parser *, enum token_kind, const char *what);
 struct str parser_expect_name(struct parser *);
 
+// Fails: `expected` should stand here.
+void parser_unexpected(struct parser *, const char *expected);
+
 // The number of a name; `bound`: the template gives it a value here.
 int parser_name(struct parser *, struct str text, bool bound);
 
@@ -49,7 +53,7 @@ struct node *parser_node(struct parser *, enum node_kind, int line);
 // Appends to a list of siblings whose end is *tail.
 void parser_append(struct node ***tail, struct node *);
 
-// expression.c
+// expression.c and operand.c
 struct node *parse_expression(struct parser *);
 
 // An expression that an "if" after it does not belong to.
@@ -57,6 +61,9 @@ struct node *parse_expression_before_if(struct parser *);
 
 // Expressions with commas between them: a tuple if there is a comma. Unless `conditional`, an "if" ends it.
 struct node *parse_tuple(struct parser *, bool conditional);
+
+// What operators stand between: a sign, a primary and what follows it.
+struct node *parse_operand(struct parser *);
 
 // The filters that stand here after bars, applied to `subject`, which is returned if there are none.
 struct node *parse_filters(struct parser *, struct node *subject);

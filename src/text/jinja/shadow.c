@@ -249,7 +249,7 @@ static void block(struct walk *w, struct node **body, const struct node *owner)
         if (w->unset) {
                 struct node *node = pool_alloc(&w->tree->pool, sizeof *node);
 
-                *node = (struct node){.kind = NODE_UNSET, .next = *body, .first = w->unset};
+                *node = (struct node){.kind = NODE_UNSET, .line = (*body)->line, .next = *body, .first = w->unset};
                 *body = node;
         }
         inner_blocks(w, *body);

@@ -133,6 +133,7 @@ static struct value cased(struct run *r, struct value self, bool (*wanted)(int32
         struct str s = print_text(r, self);
         bool any = false;
 
+        run_spend(r, s.len / 16);
         for (size_t pos = 0; pos < s.len;) {
                 int32_t c = chars_next(s, &pos);
 

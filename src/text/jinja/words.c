@@ -65,11 +65,19 @@ struct str words_title(struct run *r, struct str s, bool (*breaks)(int32_t c), b
         return run_take(r, &text);
 }
 
+struct str words_strip(struct run *r, struct str s, struct str set, enum strip_side side)
+{
+        size_t work = s.len / 64 * (set.len / 64 + 1);
+
+        return run_spend(r, work) ? chars_strip(s, set, side) : s;
+}
+
 struct str words_replace(struct run *r, struct str s, struct str old, struct str fresh, int64_t count)
 {
         struct buf text = {0};
         size_t pos = 0;
 
+        run_spend(r, s.len / 64);
         while (count != 0 && run_spend(r, 1)) {
                 size_t found = str_find(s, old, pos);
 
@@ -186,6 +194,7 @@ struct value words_split(struct run *r, struct str s, struct str separator, int6
 {
         struct value list = run_list(r, VALUE_LIST);
 
+        run_spend(r, s.len / 16);
         if (separator.data && separator.len == 0)
                 return run_fail(r, "a string cannot be split at an empty separator");
         if (from_right && most >= 0)
@@ -201,6 +210,7 @@ struct value words_lines(struct run *r, struct str s, bool keep_ends)
 {
         struct value list = run_list(r, VALUE_LIST);
 
+        run_spend(r, s.len / 16);
         for (size_t pos = 0, from = 0; pos < s.len && run_ok(r); from = pos) {
                 size_t stop = pos;
                 int32_t c = 0;
@@ -235,6 +245,7 @@ struct str words_pad(struct run *r, struct str s, int64_t width, struct str fill
         int64_t n = (int64_t)chars_count(s), missing = width > n ? width - n : 0;
         int64_t before = left == 1 ? missing / 2 + (missing & width & 1) : left == 2 ? missing : 0;
 
+        run_spend(r, s.len / 16);
         if (missing == 0)
                 return s;
         struct str whole = run_join(r, words_repeat(r, fill, before), s);

@@ -14,6 +14,9 @@ struct str words_capitalize(struct run *, struct str);
 // letters is both in `full` (SS), else only its first is (Ss).
 struct str words_title(struct run *, struct str, bool (*breaks)(int32_t c), bool full);
 
+// chars_strip within the budget.
+struct str words_strip(struct run *, struct str, struct str set, enum strip_side);
+
 // At most `count` times, every time if that is negative.
 struct str words_replace(struct run *, struct str, struct str old, struct str fresh, int64_t count);
 

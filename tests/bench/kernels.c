@@ -1,0 +1,427 @@
+// Times the operations of the CPU backend beside what this machine can do: how fast its threads read memory together,
+// and how many fused multiply-adds they do. Not a test: `bench_kernels [threads] [f32|f16|bf16]` prints tables.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/threads.h"
+#include "dynlora/backend.h"
+
+#define MEMORY_BYTES ((size_t)512 << 20)
+#define REPEATS      9
+#define MAX_ROWS     512
+
+static const struct dyn_backend_ops *ops;
+static struct dyn_device *dev;
+static double read_rate, fma_rate; // bytes and floating-point operations in a second, all threads
+
+static int by_size(const void *a, const void *b)
+{
+        double x = *(const double *)a, y = *(const double *)b;
+
+        return (x > y) - (x < y);
+}
+
+struct timing {
+        double best, median; // seconds
+};
+
+// Times calls of work(arg), after one that is not counted.
+static struct timing timed(void (*work)(void *arg), void *arg)
+{
+        double s[REPEATS];
+
+        work(arg);
+        for (int i = 0; i < REPEATS; i++) {
+                int64_t start = clock_ns();
+
+                work(arg);
+                s[i] = (double)(clock_ns() - start) * 1e-9;
+        }
+        qsort(s, REPEATS, sizeof *s, by_size);
+        return (struct timing){s[0], s[REPEATS / 2]};
+}
+
+// The machine
+// ----------------------------------------------------------------------------------------------------------
+
+struct machine {
+        struct team *team;
+        const uint64_t *memory; // MEMORY_BYTES
+        volatile uint64_t sink;
+        int n_threads;
+};
+
+static void read_part(void *arg, int i)
+{
+        struct machine *m = arg;
+        size_t n = MEMORY_BYTES / sizeof(uint64_t) / (size_t)m->n_threads / 32 * 32, stream = n / 4;
+        const uint64_t *p = m->memory + (size_t)i * n;
+        uint64_t sum[8] = {0};
+
+        for (size_t k = 0; k < stream; k += 8)
+                for (size_t s = 0; s < 4; s++) {
+                        __builtin_prefetch(p + s * stream + k + 256);
+                        for (size_t j = 0; j < 8; j++)
+                                sum[j] |= p[s * stream + k + j];
+                }
+        m->sink = sum[0] | sum[1] | sum[2] | sum[3] | sum[4] | sum[5] | sum[6] | sum[7];
+}
+
+static void read_all(void *arg)
+{
+        struct machine *m = arg;
+
+        team_run(m->team, read_part, m, m->n_threads);
+}
+
+typedef float vec __attribute__((vector_size(32)));
+
+#define FMA_LOOPS 4000000
+
+static void fma_part(void *arg, int i)
+{
+        struct machine *m = arg;
+        vec c[12], a = {0.5f, 0.5f, 0.5f, 0.5f, 0.5f, 0.5f, 0.5f, 0.5f}, b = a * 0.25f;
+
+#pragma GCC unroll 12
+        for (int k = 0; k < 12; k++)
+                c[k] = b * (float)(i + k);
+        for (int k = 0; k < FMA_LOOPS; k++) {
+#pragma GCC unroll 12
+                for (int j = 0; j < 12; j++)
+                        c[j] = c[j] * a + b;
+        }
+        float sum = 0;
+
+        for (int k = 0; k < 12; k++)
+                sum += c[k][k % 8];
+        m->sink = (uint64_t)sum;
+}
+
+static void fma_all(void *arg)
+{
+        struct machine *m = arg;
+
+        team_run(m->team, fma_part, m, m->n_threads);
+}
+
+// Others may use the machine too, so each table measures it anew.
+static void measure_machine(const char *table, int n_threads)
+{
+        uint64_t *memory = mem_map(MEMORY_BYTES);
+        struct machine m = {.team = team_create(n_threads), .memory = memory, .n_threads = n_threads};
+
+        if (memory == NULL)
+                return;
+        memset(memory, 1, MEMORY_BYTES);
+        read_rate = (double)MEMORY_BYTES / timed(read_all, &m).best;
+        fma_rate = 12.0 * 8 * 2 * FMA_LOOPS * n_threads / timed(fma_all, &m).best;
+        team_destroy(m.team);
+        mem_unmap(memory, MEMORY_BYTES);
+        printf("\n%s; %d threads read %.1f GB/s and multiply-add %.1f GFLOP/s\n", table, n_threads, read_rate * 1e-9,
+                fma_rate * 1e-9);
+}
+
+static void print(const char *what, struct timing t, double bytes, double flops)
+{
+        printf("%-44s %9.1f us (best %9.1f) %6.1f GB/s %3.0f %% %7.1f GFLOP/s %3.0f %%\n", what, t.median * 1e6,
+                t.best * 1e6, bytes / t.median * 1e-9, 100 * bytes / t.median / read_rate, flops / t.median * 1e-9,
+                100 * flops / t.median / fma_rate);
+}
+
+// Operands: made-up weights near those of a model, in memory of the device
+// -------------------------------------------------------------
+
+static struct dyn_tensor matrix(enum dyn_dtype dtype, int rows, int columns)
+{
+        struct dyn_tensor t = {.dtype = dtype, .n_dims = 2, .shape = {rows, columns, 1, 1}};
+        uint32_t seed = 1;
+
+        t.bytes = (size_t)rows * dyn_dtype_bytes(dtype, columns);
+        t.data = ops->alloc(dev, t.bytes);
+        for (size_t i = 0; i < (size_t)rows * (size_t)columns; i++) {
+                seed = seed * 1664525 + 1013904223;
+                if (dtype == DYN_F32)
+                        ((float *)t.data)[i] = (float)(int32_t)seed * 0x1p-36f;
+                else if (dtype == DYN_F16)
+                        ((uint16_t *)t.data)[i] = (uint16_t)(seed >> 16 & 0xa7ff);
+                else
+                        ((uint16_t *)t.data)[i] = (uint16_t)((seed >> 16 & 0x80ff) | 0x3c00);
+        }
+        return t;
+}
+
+static float *floats(size_t n)
+{
+        float *f = ops->alloc(dev, n * sizeof *f);
+
+        for (size_t i = 0; i < n; i++)
+                f[i] = (float)((int)(i * 7919 % 2003) - 1000) * 1e-3f;
+        return f;
+}
+
+static struct dyn_weight weight(enum dyn_dtype dtype, int n_out, int n_in)
+{
+        struct dyn_tensor t = matrix(dtype, n_out, n_in);
+        struct dyn_weight w;
+
+        if (ops->weight_load(dev, &w, &t, NULL) == DYN_OK)
+                w.owned = (void *)t.data;
+        return w;
+}
+
+static struct dyn_lowrank patch(enum dyn_dtype dtype, int n_out, int n_in, int rank)
+{
+        struct dyn_tensor a = matrix(dtype, rank, n_in), b = matrix(dtype, n_out, rank);
+        struct dyn_lowrank p;
+
+        ops->lowrank_load(dev, &p, &a, &b, 0.01f, NULL);
+        ops->free(dev, (void *)a.data);
+        ops->free(dev, (void *)b.data);
+        return p;
+}
+
+// One operation at a time
+// ---------------------------------------------------------------------------------------------
+
+struct gemm {
+        struct dyn_weight w[256]; // so many that none is in a cache
+        int n, n_rows;
+        float *x, *y;
+};
+
+static void gemms(void *arg)
+{
+        struct gemm *g = arg;
+
+        for (int i = 0; i < g->n; i++)
+                ops->gemm(dev, g->y, g->x, &g->w[i], g->n_rows);
+}
+
+static void bench_gemm(enum dyn_dtype dtype, int n_out, int n_in)
+{
+        static const int rows[] = {1, 2, 4, 8, 16, 32, 64, 128, 512};
+        size_t bytes = (size_t)n_out * dyn_dtype_bytes(dtype, n_in);
+        struct gemm g = {.x = floats((size_t)MAX_ROWS * (size_t)n_in), .y = floats((size_t)MAX_ROWS * (size_t)n_out)};
+
+        for (g.n = 0; g.n < 256 && (g.n < 2 || (size_t)g.n * bytes < MEMORY_BYTES / 2); g.n++)
+                g.w[g.n] = weight(dtype, n_out, n_in);
+        int n = g.n;
+
+        for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+                char what[64];
+
+                g.n_rows = rows[i];
+                g.n = rows[i] > 16 ? n / 8 + 1 : n;
+                struct timing t = timed(gemms, &g);
+
+                t.best /= g.n;
+                t.median /= g.n;
+                snprintf(what, sizeof what, "gemm (%d, %d) %s, %d rows", n_out, n_in, dyn_dtype_name(dtype), rows[i]);
+                print(what, t, (double)bytes, 2.0 * n_out * n_in * rows[i]);
+        }
+        for (int i = 0; i < n; i++)
+                ops->weight_free(dev, &g.w[i]);
+        ops->free(dev, g.x);
+        ops->free(dev, g.y);
+}
+
+struct attention {
+        struct dyn_kv kv;
+        struct dyn_span span[8];
+        int n_spans, n_heads;
+        float *q, *out;
+};
+
+static void attentions(void *arg)
+{
+        struct attention *a = arg;
+
+        for (int layer = 0; layer < a->kv.n_layers; layer++)
+                ops->attention(dev, a->out, a->q, &a->kv, layer, a->n_heads, a->span, a->n_spans);
+}
+
+static void bench_attention(int n_spans, int n_rows, int context)
+{
+        enum { LAYERS = 8, HEADS = 9, KV_HEADS = 3, DIM = 64 };
+        int n_pages = (context + DYN_PAGE_TOKENS - 1) / DYN_PAGE_TOKENS;
+        size_t bytes = (size_t)LAYERS * (size_t)(n_spans * n_pages) * KV_HEADS * DYN_PAGE_TOKENS * DIM * 2;
+        int32_t *pages = mem_array((size_t)(n_spans * n_pages), sizeof *pages);
+        struct attention a = {.kv = {DYN_F16, LAYERS, n_spans * n_pages, KV_HEADS, DIM, ops->alloc(dev, bytes),
+                                      ops->alloc(dev, bytes)},
+                .n_spans = n_spans,
+                .n_heads = HEADS,
+                .q = floats((size_t)(n_spans * n_rows * HEADS * DIM)),
+                .out = floats((size_t)(n_spans * n_rows * HEADS * DIM))};
+        char what[64];
+
+        memset(a.kv.k, 0x11, bytes);
+        memset(a.kv.v, 0x11, bytes);
+        for (int i = 0; i < n_spans * n_pages; i++)
+                pages[i] = i;
+        for (int i = 0; i < n_spans; i++)
+                a.span[i] = (struct dyn_span){i * n_rows, n_rows, context - n_rows, pages + i * n_pages};
+        struct timing t = timed(attentions, &a);
+
+        t.best /= LAYERS;
+        t.median /= LAYERS;
+        snprintf(what, sizeof what, "attention, %d sequences, %d rows at %d", n_spans, n_rows, context);
+        print(what, t, 2.0 * (double)bytes / LAYERS,
+                4.0 * HEADS * DIM * n_spans * n_rows * (context - (n_rows - 1) * 0.5));
+        ops->free(dev, a.kv.k);
+        ops->free(dev, a.kv.v);
+        ops->free(dev, a.q);
+        ops->free(dev, a.out);
+        mem_free(pages);
+}
+
+// A decode step of SmolLM2-135M's shape
+// -------------------------------------------------------------------------------
+
+enum { LAYERS = 30, DIM = 576, HIDDEN = 1536, HEADS = 9, KV_HEADS = 3, HEAD_DIM = 64, VOCAB = 49152, CONTEXT = 128 };
+enum { Q, K, V, O, GATE, UP, DOWN, SITES };
+
+static const int site_in[SITES] = {DIM, DIM, DIM, DIM, DIM, DIM, HIDDEN};
+static const int site_out[SITES] = {DIM, KV_HEADS *HEAD_DIM, KV_HEADS *HEAD_DIM, DIM, HIDDEN, HIDDEN, DIM};
+
+#define MAX_PATCHES 32
+
+struct model {
+        struct dyn_weight w[LAYERS][SITES], head;
+        struct dyn_lowrank p[MAX_PATCHES][LAYERS][SITES];
+        struct dyn_kv kv;
+        int32_t pages[MAX_PATCHES][CONTEXT / DYN_PAGE_TOKENS], ids[MAX_PATCHES];
+        float *x, *h, *q, *k, *v, *gate, *up, *norm, *table, *logits;
+        double bytes, patch_bytes; // of all weights; of one adapter
+        int n_rows, n_patches;     // row i has patch i % n_patches
+};
+
+static void linear(struct model *m, int layer, int site, float *y, const float *x)
+{
+        struct dyn_segment segs[MAX_PATCHES];
+        int n = m->n_patches ? m->n_rows : 0;
+
+        ops->gemm(dev, y, x, &m->w[layer][site], m->n_rows);
+        for (int i = 0; i < n; i++)
+                segs[i] = (struct dyn_segment){i, 1, &m->p[i % m->n_patches][layer][site]};
+        if (n)
+                ops->lowrank(dev, y, x, segs, n);
+}
+
+static void step(void *arg)
+{
+        struct model *m = arg;
+        int n = m->n_rows;
+        struct dyn_span spans[MAX_PATCHES];
+
+        for (int i = 0; i < n; i++)
+                spans[i] = (struct dyn_span){i, 1, CONTEXT - 1, m->pages[i]};
+        ops->embed(dev, m->x, &m->head, m->ids, n);
+        for (int l = 0; l < LAYERS; l++) {
+                ops->rmsnorm(dev, m->h, m->x, m->norm, 1e-5f, DIM, n);
+                linear(m, l, Q, m->q, m->h);
+                linear(m, l, K, m->k, m->h);
+                linear(m, l, V, m->v, m->h);
+                ops->rope(dev, m->q, m->table, HEADS, HEAD_DIM, n);
+                ops->rope(dev, m->k, m->table, KV_HEADS, HEAD_DIM, n);
+                ops->kv_write(dev, &m->kv, l, m->k, m->v, spans, n);
+                ops->attention(dev, m->h, m->q, &m->kv, l, HEADS, spans, n);
+                linear(m, l, O, m->q, m->h);
+                ops->add(dev, m->x, m->q, (size_t)n * DIM);
+                ops->rmsnorm(dev, m->h, m->x, m->norm, 1e-5f, DIM, n);
+                linear(m, l, GATE, m->gate, m->h);
+                linear(m, l, UP, m->up, m->h);
+                ops->silu_mul(dev, m->gate, m->up, (size_t)n * HIDDEN);
+                linear(m, l, DOWN, m->q, m->gate);
+                ops->add(dev, m->x, m->q, (size_t)n * DIM);
+        }
+        ops->rmsnorm(dev, m->h, m->x, m->norm, 1e-5f, DIM, n);
+        ops->gemm(dev, m->logits, m->h, &m->head, n);
+}
+
+static struct model *model(enum dyn_dtype dtype, int rank)
+{
+        struct model *m = mem_zalloc(sizeof *m);
+        size_t kv_bytes = (size_t)LAYERS * MAX_PATCHES * CONTEXT * KV_HEADS * HEAD_DIM * 2;
+
+        for (int l = 0; l < LAYERS; l++)
+                for (int s = 0; s < SITES; s++) {
+                        m->w[l][s] = weight(dtype, site_out[s], site_in[s]);
+                        m->bytes += (double)site_out[s] * (double)dyn_dtype_bytes(dtype, site_in[s]);
+                        m->patch_bytes += 2.0 * rank * (site_in[s] + site_out[s]);
+                        for (int i = 0; i < MAX_PATCHES; i++)
+                                m->p[i][l][s] = patch(DYN_BF16, site_out[s], site_in[s], rank);
+                }
+        m->head = weight(dtype, VOCAB, DIM);
+        m->bytes += (double)VOCAB * (double)dyn_dtype_bytes(dtype, DIM);
+        m->kv = (struct dyn_kv){DYN_F16, LAYERS, MAX_PATCHES * CONTEXT / DYN_PAGE_TOKENS, KV_HEADS, HEAD_DIM,
+                ops->alloc(dev, kv_bytes), ops->alloc(dev, kv_bytes)};
+        for (int i = 0; i < MAX_PATCHES; i++)
+                for (int j = 0; j < CONTEXT / DYN_PAGE_TOKENS; j++)
+                        m->pages[i][j] = i * (CONTEXT / DYN_PAGE_TOKENS) + j;
+        float **rows[] = {&m->x, &m->h, &m->q, &m->k, &m->v, &m->gate, &m->up, &m->norm, &m->table};
+
+        for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+                *rows[i] = floats((size_t)MAX_PATCHES * HIDDEN);
+        m->logits = floats((size_t)MAX_PATCHES * VOCAB);
+        return m;
+}
+
+static void bench_steps(enum dyn_dtype dtype)
+{
+        static const int cases[][2] = {{1, 0}, {1, 1}, {8, 0}, {8, 1}, {8, 8}, {32, 0}, {32, 8}, {32, 32}};
+        struct model *m = model(dtype, 16);
+        double base = 0;
+
+        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+                char what[64];
+
+                m->n_rows = cases[i][0];
+                m->n_patches = cases[i][1];
+                struct timing t = timed(step, m);
+
+                base = m->n_patches ? base : t.median;
+                snprintf(what, sizeof what, "step, %d rows, %d adapters (%.2f of base)", m->n_rows, m->n_patches,
+                        base / t.median);
+                print(what, t, m->bytes + m->n_patches * m->patch_bytes,
+                        m->n_rows * m->bytes + (m->n_patches ? m->n_rows * m->patch_bytes : 0));
+        }
+}
+
+int main(int argc, char **argv)
+{
+        static const int shapes[][2] = {{DIM, DIM}, {HIDDEN, DIM}, {DIM, HIDDEN}, {VOCAB, DIM}, {5632, 2048}};
+        struct dyn_device_options options = {.n_threads = argc > 1 ? atoi(argv[1]) : 0,
+                .max_rows = MAX_ROWS,
+                .max_width = VOCAB,
+                .max_context = 32768};
+        enum dyn_dtype dtype = DYN_BF16;
+
+        for (int d = DYN_F32; argc > 2 && d <= DYN_BF16; d++)
+                if (strcasecmp(argv[2], dyn_dtype_name((enum dyn_dtype)d)) == 0)
+                        dtype = (enum dyn_dtype)d;
+        if (options.n_threads <= 0)
+                options.n_threads = team_cores();
+        ops = dyn_backend_find("auto");
+        if (ops->open(&dev, &options, NULL) != DYN_OK)
+                return 1;
+        measure_machine("Decode steps of SmolLM2-135M's shape", options.n_threads);
+        bench_steps(dtype);
+        for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+                measure_machine("gemm", options.n_threads);
+                bench_gemm(dtype, shapes[i][0], shapes[i][1]);
+        }
+        measure_machine("attention", options.n_threads);
+        for (int context = 128; context <= 8192; context *= 8) {
+                bench_attention(1, 1, context);
+                bench_attention(8, 1, context);
+        }
+        bench_attention(1, 512, 512);
+        bench_attention(1, 64, 2048);
+        ops->close(dev);
+        return 0;
+}

@@ -1,0 +1,205 @@
+"""Adapters come and go while the server serves."""
+import os
+import shutil
+import threading
+import time
+
+import pytest
+
+PROMPT = [5, 6, 7, 8]
+FIELDS = {"name", "version", "sha256", "kind", "rank", "sites", "bytes", "state", "tier", "merged", "pinned", "mode", "in_flight",
+          "requests", "tokens", "loaded_at", "source", "error"}
+
+
+def ids(server, adapter, **fields):
+    return server.complete(PROMPT, adapter=adapter, max_tokens=6, return_token_ids=True, **fields)["choices"][0]["token_ids"]
+
+
+def register(server, name, path, query="", **fields):
+    return server.post("/v1/adapters" + query, {"name": name, "path": str(path), **fields})
+
+
+def test_the_list_tells_everything(tiny):
+    listed = tiny.get("/v1/adapters").json
+    entries = listed["data"] if isinstance(listed, dict) else listed
+    assert [e["name"] for e in entries] == sorted(e["name"] for e in entries) and len(entries) == 8
+    for e in entries:
+        assert FIELDS <= set(e), FIELDS - set(e)
+        assert (e["state"], e["error"], e["merged"], e["in_flight"]) == ("ready", None, False, 0)
+        assert len(e["sha256"]) == 64 and e["sha256"].startswith(e["version"]) or e["version"]
+        assert e["bytes"] > 0 and e["sites"] > 0 and abs(e["loaded_at"] - time.time()) < 3600
+    one = tiny.get("/v1/adapters/rank64").json
+    assert one["rank"] == 64 and one["sites"] == 21
+    assert tiny.get("/v1/adapters/layers").json["sites"] == 4
+    assert tiny.get("/v1/adapters/nobody").status == 404
+
+
+def test_requests_and_tokens_are_counted(fresh):
+    before = fresh.get("/v1/adapters/rank1").json
+    for _ in range(3):
+        ids(fresh, "rank1")
+    after = fresh.get("/v1/adapters/rank1").json
+    assert after["requests"] - before["requests"] == 3 and after["tokens"] - before["tokens"] in (18, 30)
+
+
+def test_register_use_and_remove(fresh, tiny_adapter, tmp_path):
+    shutil.copytree(tiny_adapter("one-layer"), tmp_path / "outside" / "mine")
+    assert fresh.post("/v1/completions", {"adapter": "new", "prompt": PROMPT}).status == 404
+    reply = register(fresh, "new", tmp_path / "outside" / "mine")
+    assert reply.status == 201 and FIELDS <= set(reply.json) and reply.json["state"] == "ready", reply
+    assert "new" in [m["id"] for m in fresh.get("/v1/models").json["data"]]
+    answer = ids(fresh, "new")
+    assert answer != ids(fresh, None)
+    shutil.rmtree(tmp_path / "outside" / "mine")  # the folder may go
+    assert ids(fresh, "new") == answer
+    reply = fresh.call("DELETE", "/v1/adapters/new")
+    assert reply.status in (200, 202)
+    assert fresh.post("/v1/completions", {"adapter": "new", "prompt": PROMPT}).status == 404
+    assert "new" not in [m["id"] for m in fresh.get("/v1/models").json["data"]]
+    assert fresh.call("DELETE", "/v1/adapters/new").status == 404
+
+
+def test_what_is_removed_can_come_back_from_the_store(fresh, tmp_path):
+    answer = ids(fresh, "rank13")
+    assert fresh.call("DELETE", "/v1/adapters/rank13?wait=true").status == 200
+    assert fresh.get("/v1/adapters/rank13").status == 404
+    assert register(fresh, "rank13", tmp_path / "store" / "rank13").status == 201
+    assert ids(fresh, "rank13") == answer
+
+
+def test_the_same_content_again_is_200(fresh, tmp_path):
+    version = fresh.get("/v1/adapters/all").json["version"]
+    reply = register(fresh, "all", tmp_path / "store" / "all")
+    assert (reply.status, reply.json["version"]) == (200, version)
+
+
+def test_other_content_is_409_unless_it_replaces(fresh, tmp_path):
+    old, new = ids(fresh, "all"), ids(fresh, "rank64")
+    reply = register(fresh, "all", tmp_path / "store" / "rank64")
+    assert reply.status == 409 and reply.error["message"] and ids(fresh, "all") == old
+    before = fresh.get("/v1/adapters/all").json["version"]
+    reply = register(fresh, "all", tmp_path / "store" / "rank64", replace=True)
+    assert reply.status == 200 and reply.json["version"] != before, reply
+    assert ids(fresh, "all") == new
+    gone = fresh.post("/v1/completions", {"adapter": f"all@{before}", "prompt": PROMPT})
+    assert (gone.status, gone.error["code"]) == (409, "adapter_version_gone")
+
+
+def test_a_replaced_version_never_serves_its_prefix(fresh, tmp_path):
+    prompt = [9 + i % 100 for i in range(180)]
+
+    def ask():
+        return fresh.complete(prompt, adapter="all", max_tokens=8, logprobs=0, return_token_ids=True)["choices"][0]
+
+    expected = fresh.complete(prompt, adapter="rank64", max_tokens=8, logprobs=0, return_token_ids=True)["choices"][0]
+    old = ask(), ask()
+    assert old[0] == old[1] != expected
+    assert register(fresh, "all", tmp_path / "store" / "rank64", replace=True).status == 200
+    new = ask()
+    assert (new["token_ids"], new["logprobs"]) == (expected["token_ids"], expected["logprobs"])
+
+
+def test_wait_false_answers_before_it_is_loaded(fresh, tiny_adapter, tmp_path):
+    shutil.copytree(tiny_adapter("paths"), tmp_path / "outside" / "p")
+    reply = register(fresh, "later", tmp_path / "outside" / "p", "?wait=false")
+    assert reply.status == 202 and reply.json["state"] in ("loading", "ready"), reply
+    end = time.monotonic() + 20
+    while (state := fresh.get("/v1/adapters/later").json["state"]) != "ready":
+        assert state == "loading" and time.monotonic() < end
+    assert ids(fresh, "later")
+
+
+@pytest.mark.parametrize("body, param", [
+    ({}, "name"),
+    ({"name": 5, "path": "x"}, "name"),
+    ({"name": "", "path": "x"}, "name"),
+    ({"name": "a/b", "path": "x"}, "name"),
+    ({"name": "../a", "path": "x"}, "name"),
+    ({"name": ".hidden", "path": "x"}, "name"),
+    ({"name": "a b", "path": "x"}, "name"),
+    ({"name": "n" * 500, "path": "x"}, "name"),
+    ({"name": "tiny", "path": "x"}, "name"),  # the base's
+    ({"name": "x", "path": 5}, "path"),
+    ({"name": "x", "path": "x", "colour": 3}, "colour"),
+    ({"name": "x", "path": "x", "replace": "yes"}, "replace"),
+])
+def test_a_bad_registration_names_the_field(fresh, body, param):
+    reply = fresh.post("/v1/adapters", body)
+    assert (reply.status, reply.error["param"]) == (400, param), reply
+
+
+def test_paths_outside_the_roots_are_403(fresh, tiny_adapter, tmp_path):
+    for path in (tiny_adapter("all"), "/etc", "/", tmp_path / "store" / ".." / "elsewhere"):
+        if "elsewhere" in str(path):
+            shutil.copytree(tiny_adapter("all"), tmp_path / "elsewhere")
+        assert register(fresh, "x", path).status == 403, path
+    os.symlink(tiny_adapter("all"), tmp_path / "outside" / "link")
+    assert register(fresh, "x", tmp_path / "outside" / "link").status == 403
+    os.makedirs(tmp_path / "outside" / "half")
+    shutil.copy(os.path.join(tiny_adapter("all"), "adapter_config.json"), tmp_path / "outside" / "half")
+    os.symlink("/etc/passwd", tmp_path / "outside" / "half" / "adapter_model.safetensors")
+    assert register(fresh, "x", tmp_path / "outside" / "half").status == 403
+    assert fresh.get("/v1/adapters/x").status == 404
+
+
+def test_a_folder_that_is_not_there_is_422_or_404(fresh, tmp_path):
+    reply = register(fresh, "x", tmp_path / "outside" / "nothing")
+    assert reply.status in (404, 422) and "nothing" in reply.error["message"], reply
+
+
+def test_removal_lets_running_requests_end(start, long_model, tiny_store, tmp_path):
+    shutil.copytree(tiny_store, tmp_path / "store")
+    with start("--model", long_model, "--adapters", tmp_path / "store", "--kv-memory", "256M") as server:
+        body = {"adapter": "rank64", "prompt": PROMPT, "temperature": 0, "max_tokens": 3000, "ignore_eos": True, "return_token_ids": True}
+        alone = server.ok("/v1/completions", body)["choices"][0]["token_ids"]
+        stream = server.stream("/v1/completions", body)
+        chunks = stream.chunks()
+        got = list(next(chunks)["choices"][0]["token_ids"])
+        reply = server.call("DELETE", "/v1/adapters/rank64")
+        assert reply.status == 202, reply
+        assert server.post("/v1/completions", {**body, "stream": False}).status == 404
+        waited = threading.Thread(target=lambda: results.append(server.call("DELETE", "/v1/adapters/rank64?wait=true", timeout=60)))
+        results = []
+        waited.start()
+        state = server.get("/v1/adapters/rank64")
+        assert state.status == 404 or state.json["state"] == "draining"
+        for c in chunks:
+            got += c["choices"][0].get("token_ids") or []
+        assert got == alone
+        waited.join(30)
+        assert results and results[0].status in (200, 404)
+        assert server.get("/v1/adapters/rank64").status == 404
+        assert server.stop() == 0
+
+
+def test_replacing_lets_running_requests_end_on_their_version(start, long_model, tiny_store, tmp_path):
+    shutil.copytree(tiny_store, tmp_path / "store")
+    with start("--model", long_model, "--adapters", tmp_path / "store", "--kv-memory", "256M") as server:
+        body = {"adapter": "rank64", "prompt": PROMPT, "temperature": 0, "max_tokens": 3000, "ignore_eos": True, "return_token_ids": True}
+        old, new = (server.ok("/v1/completions", {**body, "adapter": a})["choices"][0]["token_ids"] for a in ("rank64", "all"))
+        stream = server.stream("/v1/completions", body)
+        chunks = stream.chunks()
+        got = list(next(chunks)["choices"][0]["token_ids"])
+        reply = register(server, "rank64", tmp_path / "store" / "all", replace=True)
+        assert reply.status == 200, reply
+        assert server.ok("/v1/completions", {**body, "max_tokens": 20})["choices"][0]["token_ids"] == new[:20]
+        for c in chunks:
+            got += c["choices"][0].get("token_ids") or []
+        assert got == old
+        assert server.stop() == 0
+
+
+@pytest.mark.slow
+def test_coming_and_going_leaks_nothing(fresh, tmp_path, slow):
+    def cycle(n):
+        for i in range(n):
+            assert register(fresh, f"a{i % 3}", tmp_path / "store" / "rank64").status in (200, 201)
+            ids(fresh, f"a{i % 3}")
+            assert register(fresh, f"a{i % 3}", tmp_path / "store" / "all", replace=True).status == 200
+            assert fresh.call("DELETE", f"/v1/adapters/a{i % 3}?wait=true").status == 200
+    cycle(60)
+    before, pages = fresh.rss(), fresh.metric("dynlora_adapter_bytes")
+    cycle(120 if slow == 1 else 30)
+    assert fresh.metric("dynlora_adapter_bytes") == pages
+    assert slow > 1 or fresh.rss() - before < 4 << 20
+

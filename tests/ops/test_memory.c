@@ -1,0 +1,136 @@
+// A device's memory, the 16-bit formats of the KV cache, and the table of backends.
+#include "ops.h"
+
+#include "cpu/half.h"
+
+static void alloc_gives_aligned_zeros_of_every_size(void **state)
+{
+        static const size_t sizes[] = {0, 1, 63, 4096, 1 << 20, 5000001};
+
+        for (int b = 0; b < N_BACKENDS; b++) {
+                struct ops o = ops_open(ops_backends[b], 1);
+
+                for (int i = 0; i < 6; i++) {
+                        char *p = o.ops->alloc(o.dev, sizes[i]);
+
+                        assert_non_null(p);
+                        assert_int_equal((uintptr_t)p % 64, 0);
+                        for (size_t k = 0; k < sizes[i]; k++)
+                                assert_int_equal(p[k], 0);
+                        memset(p, 1, sizes[i]);
+                        o.ops->free(o.dev, p);
+                }
+                o.ops->free(o.dev, NULL);
+                ops_close(&o);
+        }
+}
+
+static void alloc_of_more_than_there_is_answers_null(void **state)
+{
+        struct ops o = ops_open("auto", 1);
+
+        assert_null(o.ops->alloc(o.dev, SIZE_MAX - 10));
+        assert_null(o.ops->alloc(o.dev, SIZE_MAX / 2));
+        ops_close(&o);
+}
+
+static void upload_and_download_carry_bytes_both_ways(void **state)
+{
+        struct ops o = ops_open("auto", 1);
+        char there[100], back[100], *on_device = o.ops->alloc(o.dev, 100);
+
+        for (int i = 0; i < 100; i++)
+                there[i] = (char)ops_random();
+        o.ops->upload(o.dev, on_device, there, 100);
+        o.ops->download(o.dev, back, on_device, 100);
+        assert_memory_equal(there, back, 100);
+        o.ops->free(o.dev, on_device);
+        ops_close(&o);
+}
+
+static void halves_widen_to_their_value(void **state)
+{
+        for (uint32_t h = 0; h < 65536; h++) {
+                if ((h & 0x7c00) != 0x7c00)
+                        assert_true((double)half_from_f16((uint16_t)h) == ops_decode(DYN_F16, (uint16_t)h));
+                if ((h & 0x7f80) != 0x7f80)
+                        assert_true((double)half_from_bf16((uint16_t)h) == ops_decode(DYN_BF16, (uint16_t)h));
+        }
+        assert_true(half_from_f16(0x7c00) == INFINITY && half_from_f16(0xfc00) == -INFINITY);
+        assert_true(isnan(half_from_f16(0x7c01)));
+}
+
+static void halves_narrow_to_the_nearest_even(void **state)
+{
+        for (uint32_t h = 0; h < 0x7bff; h++) {
+                double low = ops_decode(DYN_F16, (uint16_t)h), high = ops_decode(DYN_F16, (uint16_t)(h + 1));
+                float middle = (float)((low + high) / 2);
+
+                assert_int_equal(half_to_f16((float)low), h);
+                assert_int_equal(half_to_f16(-(float)low), h | 0x8000);
+                assert_int_equal(half_to_f16(middle), h + (h & 1));
+                assert_int_equal(half_to_f16(nextafterf(middle, 0)), h);
+                assert_int_equal(half_to_f16(nextafterf(middle, 1e9f)), h + 1);
+        }
+        assert_int_equal(half_to_f16(65519.0f), 0x7bff);
+        assert_int_equal(half_to_f16(65520.0f), 0x7c00);
+        assert_int_equal(half_to_f16(-1e30f), 0xfc00);
+        assert_int_equal(half_to_f16(NAN) & 0x7fff, 0x7e00);
+        assert_int_equal(half_to_f16(0x1p-149f), 0);
+}
+
+static void kv_write_narrows_alike_on_every_backend(void **state)
+{
+        enum { ROWS = 20, DIM = 10 };
+        float *k = ops_floats(ROWS * DIM), *v = ops_floats(ROWS * DIM);
+        int32_t pages[2] = {1, 0};
+        struct dyn_span span = {.n_rows = ROWS, .pages = pages};
+        uint16_t *found[N_BACKENDS][2];
+        struct ops o[N_BACKENDS];
+
+        for (int i = 0; i < ROWS * DIM; i++)
+                k[i] *= i % 5 ? 1 : 1e5f;
+        for (int b = 0; b < N_BACKENDS; b++) {
+                struct dyn_kv kv = {.dtype = DYN_F16, .n_layers = 1, .n_pages = 2, .n_kv_heads = 1, .head_dim = DIM};
+
+                o[b] = ops_open(ops_backends[b], 1);
+                kv.k = found[b][0] = o[b].ops->alloc(o[b].dev, 2 * 16 * DIM * 2);
+                kv.v = found[b][1] = o[b].ops->alloc(o[b].dev, 2 * 16 * DIM * 2);
+                o[b].ops->kv_write(o[b].dev, &kv, 0, k, v, &span, 1);
+                for (int i = 0; i < ROWS * DIM; i++)
+                        assert_int_equal(found[b][1][i < 16 * DIM ? i + 16 * DIM : i - 16 * DIM], half_to_f16(v[i]));
+        }
+        assert_memory_equal(found[0][0], found[1][0], 2 * 16 * DIM * 2);
+        assert_memory_equal(found[0][1], found[1][1], 2 * 16 * DIM * 2);
+        for (int b = 0; b < N_BACKENDS; b++) {
+                o[b].ops->free(o[b].dev, found[b][0]);
+                o[b].ops->free(o[b].dev, found[b][1]);
+                ops_close(&o[b]);
+        }
+        test_free(k);
+        test_free(v);
+}
+
+static void backends_are_found_by_name_alone(void **state)
+{
+        assert_string_equal(dyn_backend_find("plain")->name, "plain");
+        assert_string_equal(dyn_backend_find("cpu")->name, "cpu");
+        assert_ptr_equal(dyn_backend_find("auto"), dyn_backend_find("cpu"));
+        assert_null(dyn_backend_find("abacus"));
+        assert_null(dyn_backend_find(""));
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(alloc_gives_aligned_zeros_of_every_size),
+                cmocka_unit_test(alloc_of_more_than_there_is_answers_null),
+                cmocka_unit_test(upload_and_download_carry_bytes_both_ways),
+                cmocka_unit_test(halves_widen_to_their_value),
+                cmocka_unit_test(halves_narrow_to_the_nearest_even),
+                cmocka_unit_test(kv_write_narrows_alike_on_every_backend),
+                cmocka_unit_test(backends_are_found_by_name_alone),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
