@@ -109,7 +109,7 @@ static void on_signal(uv_signal_t *signal, int number)
         api_drain(s->api);
         if (s->conf->drain_timeout > 0)
                 uv_timer_start(&s->drain_limit, on_drain_limit, (uint64_t)s->conf->drain_timeout * 1000, 0);
-        http_drain(s->http, on_http_drained);
+        http_drain(s->http, on_http_drained, s);
 }
 
 static void fail(struct serve *s)

@@ -1,7 +1,5 @@
 #include "cpu/tile.h"
 
-#include <assert.h>
-
 #include "cpu/vec.h"
 
 #define LINE 64 // bytes
@@ -9,6 +7,7 @@
 // A tile of dots is `outs` rows of w by `rows` rows of x, at most 12 accumulators of the 16 registers.
 #define DOTS_OUTS 4
 #define DOTS_ROWS 4
+#define FEW_ROWS  16
 
 // A tile of sums is `vecs` vectors of columns by `rows` rows.
 #define SUMS_VECS (TILE_COLUMNS / VEC)
@@ -105,30 +104,46 @@ VEC_INLINE void dots_tile(const enum dyn_dtype dtype, const int outs, const int 
         }
 }
 
-// All outputs for rows row .. row + rows - 1.
-VEC_INLINE void dots_rows(
-        const enum dyn_dtype dtype, const int outs, const int rows, const struct tile_dots *d, size_t row)
+// A tile of as many rows as are left, at most four beside up to three outputs, else three.
+VEC_INLINE void dots_left(
+        const enum dyn_dtype dtype, const int outs, const struct tile_dots *d, size_t o, size_t far, size_t row)
 {
-        size_t n_out = (size_t)d->n_out, far = n_out / (size_t)outs, o = 0;
+        size_t left = (size_t)d->n_rows - row;
 
-        for (; o < far; o++)
-                dots_tile(dtype, outs, rows, d, o, far, row);
-        for (o *= (size_t)outs; o < n_out; o++)
-                dots_tile(dtype, 1, rows, d, o, 1, row);
+        if (outs <= 3 && left >= 4)
+                dots_tile(dtype, outs, 4, d, o, far, row);
+        else if (left >= 3)
+                dots_tile(dtype, outs, 3, d, o, far, row);
+        else if (left == 2)
+                dots_tile(dtype, outs, 2, d, o, far, row);
+        else
+                dots_tile(dtype, outs, 1, d, o, far, row);
+}
+
+// Few rows: all of them for a tile of w while it is in the first cache. Many: all of w for one tile of x.
+VEC_INLINE void dots_all(const enum dyn_dtype dtype, const int outs, const struct tile_dots *d)
+{
+        size_t n_out = (size_t)d->n_out, n_rows = (size_t)d->n_rows, far = n_out / (size_t)outs;
+        size_t together = n_rows <= FEW_ROWS ? n_rows : DOTS_ROWS;
+
+        for (size_t first = 0; first < n_rows; first += together) {
+                size_t end = first + together < n_rows ? first + together : n_rows;
+
+                for (size_t o = 0; o < far; o++)
+                        for (size_t row = first; row < end; row += DOTS_ROWS)
+                                dots_left(dtype, outs, d, o, far, row);
+                for (size_t o = far * (size_t)outs; o < n_out; o++)
+                        for (size_t row = first; row < end; row += DOTS_ROWS)
+                                dots_left(dtype, 1, d, o, 1, row);
+        }
 }
 
 VEC_INLINE void dots(const enum dyn_dtype dtype, const struct tile_dots *d)
 {
-        size_t row = 0, n_rows = (size_t)d->n_rows;
-
-        for (; row + 4 <= n_rows; row += 4)
-                dots_rows(dtype, 3, 4, d, row);
-        if (row + 3 == n_rows)
-                dots_rows(dtype, 4, 3, d, row);
-        else if (row + 2 == n_rows)
-                dots_rows(dtype, 4, 2, d, row);
-        else if (row + 1 == n_rows)
-                dots_rows(dtype, 4, 1, d, row);
+        if (d->n_rows < DOTS_ROWS)
+                dots_all(dtype, 4, d);
+        else
+                dots_all(dtype, 3, d);
 }
 
 static void dots_f32(const struct tile_dots *d)

@@ -39,7 +39,7 @@ struct http_conn {
         bool writing;
         uv_write_t write;
         uv_shutdown_t shutdown;
-        uint64_t queued, taken; // bytes ever put into out; of these taken by the socket at the last tick
+        uint64_t queued, taken; // bytes ever put into out; of these taken by the peer at the last tick
         int64_t stalled_since;  // when taken last grew
 };
 

@@ -60,8 +60,8 @@ enum dyn_status http_listen(struct http_server **, uv_loop_t *, const struct htt
 const char *http_address(const struct http_server *);
 
 // Stops accepting, closes idle connections, lets running exchanges and requests that are half here end (each connection
-// closes after its answer), then calls done from the loop. Once.
-void http_drain(struct http_server *, void (*done)(void *ctx));
+// closes after its answer), then calls done with ctx from the loop. Once.
+void http_drain(struct http_server *, void (*done)(void *ctx), void *ctx);
 
 // Closes what is left; on_abort is called for open exchanges. The loop must run once more before the memory is gone.
 void http_close(struct http_server *);

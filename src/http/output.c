@@ -1,6 +1,6 @@
 // The output of one connection: bytes wait in `out`, and at most one libuv write is under way. Writes never block and
 // never call back into a handler, save on_drained, which runs from the loop. Called by answers and by the connection.
-#include <string.h>
+#include <sys/ioctl.h>
 
 #include "base/alloc.h"
 #include "http/exchange.h"
@@ -81,12 +81,22 @@ void http_conn_flush(struct http_conn *c)
         }
 }
 
+// What the peer's side has not acknowledged: our backlog and what the kernel holds. Without the latter a slow reader
+// would seem to read nothing for as long as it takes to empty megabytes of socket buffer.
+static uint64_t unacknowledged(const struct http_conn *c)
+{
+        int fd, in_kernel = 0;
+
+        if (uv_fileno(&c->socket.handle, &fd) != 0 || ioctl(fd, TIOCOUTQ, &in_kernel) != 0)
+                in_kernel = 0;
+        return http_conn_backlog(c) + (uint64_t)in_kernel;
+}
+
 bool http_conn_stalled(struct http_conn *c, int64_t now)
 {
-        size_t backlog = http_conn_backlog(c);
-        uint64_t taken = c->queued - backlog;
+        uint64_t left = http_conn_backlog(c) > 0 ? unacknowledged(c) : 0, taken = c->queued - left;
 
-        if (backlog == 0 || taken != c->taken) {
+        if (left == 0 || taken != c->taken) {
                 c->taken = taken;
                 c->stalled_since = now;
         }

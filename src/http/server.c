@@ -53,7 +53,7 @@ static void on_wake(uv_idle_t *wake)
         if (s->draining && s->n_conns == 0 && s->drained != NULL) {
                 void (*drained)(void *ctx) = s->drained;
                 s->drained = NULL;
-                drained(s->options.ctx);
+                drained(s->drained_ctx);
         }
 }
 
@@ -181,11 +181,12 @@ static void stop_listening(struct http_server *s)
         http_endpoint_close(&s->endpoint);
 }
 
-void http_drain(struct http_server *s, void (*done)(void *ctx))
+void http_drain(struct http_server *s, void (*done)(void *ctx), void *ctx)
 {
         assert(!s->closing && !s->draining);
         s->draining = true;
         s->drained = done;
+        s->drained_ctx = ctx;
         stop_listening(s);
         for (struct link *l = s->conns.next; l != &s->conns; l = l->next)
                 http_conn_drain(LINK_ITEM(l, struct http_conn, link));

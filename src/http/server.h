@@ -42,6 +42,7 @@ struct http_server {
         int n_handles;            // libuv handles whose close callback is still to come
         bool draining, closing, refusing;
         void (*drained)(void *ctx);
+        void *drained_ctx;
         int64_t date_second;
         char date[32];
         char read[HTTP_READ_BYTES]; // libuv fills it right before it is handled, so all connections share one

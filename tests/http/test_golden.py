@@ -51,6 +51,7 @@ def test_smollm2_from_gguf(smollm2_gguf, golden, adapter):
         check(smollm2_gguf, case)
 
 
+@pytest.mark.smollm2
 @pytest.mark.parametrize("server", ["smollm2", "smollm2_gguf"])
 def test_the_demo_adapters_answer_as_they_were_trained_to(request, golden, server):
     server = request.getfixturevalue(server)

@@ -569,11 +569,13 @@ static void a_path_outside_the_roots_is_forbidden(void **state)
         struct world *w = *state;
         char *climbing = mem_printf("%s/../../etc", w->root), *missing = in(w->root, "missing");
         char *file = in(w->link, "adapter_config.json"), *to = in(w->outside, "adapter_config.json");
-        char *absent = mem_printf("%s/../dynlora-nowhere/x", w->root), *tricky = mem_printf("%s-x", w->root);
+        char *absent = mem_printf("%s/../dynlora-nowhere/x", w->root), *sibling = mem_printf("%s-x", w->root);
+        char *returning = mem_printf("%s/missing/../../x", w->root);
         const char *const forbidden[] = {"/etc", "/", "/nonexistent/x", ".", "nonexistent", w->outside, climbing,
-                absent, tricky, "", "..", "../x"};
+                absent, sibling, returning, "", "..", "../x"};
         struct dyn_error err;
 
+        adapter_folder_write_to(sibling, &(struct adapter_folder){0});
         for (size_t i = 0; i < sizeof forbidden / sizeof *forbidden; i++) {
                 if (registry_check_path(w->registry, forbidden[i], &err) != DYN_FORBIDDEN)
                         fail_msg("%s: not forbidden", forbidden[i]);
@@ -596,7 +598,8 @@ static void a_path_outside_the_roots_is_forbidden(void **state)
         mem_free(file);
         mem_free(to);
         mem_free(absent);
-        mem_free(tricky);
+        mem_free(returning);
+        adapter_folder_remove(sibling);
 }
 
 static void a_name_must_be_fit_for_a_path_and_a_label(void **state)

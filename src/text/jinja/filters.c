@@ -14,25 +14,21 @@ static struct value text_value(struct str s)
 
 static struct value filter_string(struct run *r, struct value self, const struct value *args)
 {
-        (void)args;
         return text_value(print_text(r, self));
 }
 
 static struct value filter_upper(struct run *r, struct value self, const struct value *args)
 {
-        (void)args;
         return text_value(words_upper(r, print_text(r, self)));
 }
 
 static struct value filter_lower(struct run *r, struct value self, const struct value *args)
 {
-        (void)args;
         return text_value(words_lower(r, print_text(r, self)));
 }
 
 static struct value filter_capitalize(struct run *r, struct value self, const struct value *args)
 {
-        (void)args;
         return text_value(words_capitalize(r, print_text(r, self)));
 }
 
@@ -43,7 +39,6 @@ static bool starts_word(int32_t c)
 
 static struct value filter_title(struct run *r, struct value self, const struct value *args)
 {
-        (void)args;
         return text_value(words_title(r, print_text(r, self), starts_word, true));
 }
 
@@ -120,13 +115,11 @@ static struct value filter_tojson(struct run *r, struct value self, const struct
 
 static struct value filter_safe(struct run *r, struct value self, const struct value *args)
 {
-        (void)args;
         return text_value(print_text(r, self));
 }
 
 static struct value filter_default(struct run *r, struct value self, const struct value *args)
 {
-        (void)r;
         if (self.kind != VALUE_UNDEFINED && (!value_truth(args[1]) || value_truth(self)))
                 return self;
         return args[0].kind == VALUE_ABSENT ? value_string(str_of("")) : args[0];
@@ -134,7 +127,6 @@ static struct value filter_default(struct run *r, struct value self, const struc
 
 static struct value filter_length(struct run *r, struct value self, const struct value *args)
 {
-        (void)args;
         return value_int(access_length(r, self));
 }
 
@@ -164,7 +156,6 @@ static struct value filter_float(struct run *r, struct value self, const struct 
 
 static struct value filter_abs(struct run *r, struct value self, const struct value *args)
 {
-        (void)args;
         if (!value_is_number(self))
                 return run_fail(r, "abs takes a number, found %s", value_type(self.kind));
         return arith_sign(r, self, value_real(self) < 0);

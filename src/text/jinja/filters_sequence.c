@@ -28,7 +28,6 @@ static struct value filter_join(struct run *r, struct value self, const struct v
 
 static struct value filter_list(struct run *r, struct value self, const struct value *args)
 {
-        (void)args;
         return access_collect(r, self, VALUE_LIST);
 }
 
@@ -37,7 +36,6 @@ static struct value filter_first(struct run *r, struct value self, const struct 
         struct cursor cursor;
         struct value item;
 
-        (void)args;
         if (access_iterate(r, self, &cursor) && access_next(r, &cursor, &item))
                 return item;
         return value_undefined(VALUE_ABSENT, str_of("first item"));
@@ -50,7 +48,6 @@ static bool is_reversible(struct value v)
 
 static struct value filter_last(struct run *r, struct value self, const struct value *args)
 {
-        (void)args;
         if (!is_reversible(self))
                 return run_fail(r, "%s has no last item", value_type(self.kind));
         struct value all = access_collect(r, self, VALUE_LIST);
@@ -64,7 +61,6 @@ static struct value filter_reverse(struct run *r, struct value self, const struc
         struct value turned = run_list(r, self.kind == VALUE_ITERATOR ? VALUE_LIST : VALUE_ITERATOR);
         struct value from_end[3] = {{0}, {0}, value_int(-1)};
 
-        (void)args;
         if (self.kind == VALUE_STRING)
                 return access_slice(r, self, from_end[0], from_end[1], from_end[2]);
         for (size_t i = all.list->n; i-- > 0 && run_ok(r);)
@@ -76,7 +72,6 @@ static struct value filter_items(struct run *r, struct value self, const struct 
 {
         struct value items = run_list(r, VALUE_ITERATOR);
 
-        (void)args;
         if (self.kind == VALUE_UNDEFINED)
                 return items;
         if (self.kind != VALUE_DICT)

@@ -16,7 +16,6 @@ static struct value function_range(struct run *r, struct value self, const struc
         int64_t bounds[3] = {0, 0, 1}, start, stop, step;
         char label[96];
 
-        (void)self;
         if (args[1].dict->n || given->n < 1 || given->n > 3)
                 return run_fail(r, "range takes one to three integers");
         for (size_t i = 0; i < given->n; i++) {
@@ -68,19 +67,16 @@ static struct value from_arguments(struct run *r, const struct value *args, enum
 
 static struct value function_dict(struct run *r, struct value self, const struct value *args)
 {
-        (void)self;
         return from_arguments(r, args, VALUE_DICT);
 }
 
 static struct value function_namespace(struct run *r, struct value self, const struct value *args)
 {
-        (void)self;
         return from_arguments(r, args, VALUE_NAMESPACE);
 }
 
 static struct value function_raise_exception(struct run *r, struct value self, const struct value *args)
 {
-        (void)self;
         return run_raise(r, print_text(r, args[0]));
 }
 
@@ -89,7 +85,6 @@ static struct value function_strftime_now(struct run *r, struct value self, cons
         struct str given = print_text(r, args[0]), format = run_join(r, given, str_of(" "));
         char text[256];
 
-        (void)self;
         // The space keeps an empty result apart from one that did not fit.
         if (!run_ok(r))
                 return value_none();

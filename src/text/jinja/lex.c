@@ -139,6 +139,8 @@ static size_t raw_opener(const struct lexer *lex, size_t after_sign)
 static struct token lex_raw(struct lexer *lex, size_t from)
 {
         pass_closer(lex, from);
+        if (from >= lex->source.len) // Jinja lets these end with the template
+                return end(lex);
         for (size_t i = from; i < lex->source.len; i++) {
                 if (!starts(lex, i, "{%"))
                         continue;
@@ -160,6 +162,8 @@ static struct token lex_raw(struct lexer *lex, size_t from)
 
 static struct token lex_comment(struct lexer *lex)
 {
+        if (lex->pos >= lex->source.len)
+                return end(lex);
         for (size_t i = lex->pos; i + 1 < lex->source.len; i++) {
                 size_t to = closer(lex, i, "#}", true);
 

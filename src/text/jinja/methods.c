@@ -31,27 +31,22 @@ static struct value view(struct run *r, struct value self, enum value_kind kind)
 
 static struct value dict_items(struct run *r, struct value self, const struct value *args)
 {
-        (void)args;
         return view(r, self, VALUE_ITEMS);
 }
 
 static struct value dict_keys(struct run *r, struct value self, const struct value *args)
 {
-        (void)args;
         return view(r, self, VALUE_KEYS);
 }
 
 static struct value dict_values(struct run *r, struct value self, const struct value *args)
 {
-        (void)args;
         return view(r, self, VALUE_VALUES);
 }
 
 // Nothing can change a dict or a list, so a copy is the thing itself.
 static struct value copy(struct run *r, struct value self, const struct value *args)
 {
-        (void)r;
-        (void)args;
         return self;
 }
 

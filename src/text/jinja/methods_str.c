@@ -114,19 +114,16 @@ static struct value str_removesuffix(struct run *r, struct value self, const str
 
 static struct value str_upper(struct run *r, struct value self, const struct value *args)
 {
-        (void)args;
         return value_string(words_upper(r, self.string));
 }
 
 static struct value str_lower(struct run *r, struct value self, const struct value *args)
 {
-        (void)args;
         return value_string(words_lower(r, self.string));
 }
 
 static struct value str_capitalize(struct run *r, struct value self, const struct value *args)
 {
-        (void)args;
         return value_string(words_capitalize(r, self.string));
 }
 
@@ -137,7 +134,6 @@ static bool is_no_letter(int32_t c)
 
 static struct value str_title(struct run *r, struct value self, const struct value *args)
 {
-        (void)args;
         return value_string(words_title(r, self.string, is_no_letter, false));
 }
 
@@ -217,25 +213,21 @@ static bool is_letter_or_digit(int32_t c)
 
 static struct value str_isalpha(struct run *r, struct value self, const struct value *args)
 {
-        (void)args;
         return all_are(r, self, chars_is_letter);
 }
 
 static struct value str_isdigit(struct run *r, struct value self, const struct value *args)
 {
-        (void)args;
         return all_are(r, self, chars_is_digit);
 }
 
 static struct value str_isalnum(struct run *r, struct value self, const struct value *args)
 {
-        (void)args;
         return all_are(r, self, is_letter_or_digit);
 }
 
 static struct value str_isspace(struct run *r, struct value self, const struct value *args)
 {
-        (void)args;
         return all_are(r, self, chars_is_space);
 }
 

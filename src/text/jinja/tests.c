@@ -7,85 +7,61 @@
 
 static struct value test_defined(struct run *r, struct value self, const struct value *args)
 {
-        (void)r;
-        (void)args;
         return value_bool(self.kind != VALUE_UNDEFINED);
 }
 
 static struct value test_undefined(struct run *r, struct value self, const struct value *args)
 {
-        (void)r;
-        (void)args;
         return value_bool(self.kind == VALUE_UNDEFINED);
 }
 
 static struct value test_none(struct run *r, struct value self, const struct value *args)
 {
-        (void)r;
-        (void)args;
         return value_bool(self.kind == VALUE_NONE);
 }
 
 static struct value test_boolean(struct run *r, struct value self, const struct value *args)
 {
-        (void)r;
-        (void)args;
         return value_bool(self.kind == VALUE_BOOL);
 }
 
 static struct value test_true(struct run *r, struct value self, const struct value *args)
 {
-        (void)r;
-        (void)args;
         return value_bool(self.kind == VALUE_BOOL && self.truth);
 }
 
 static struct value test_false(struct run *r, struct value self, const struct value *args)
 {
-        (void)r;
-        (void)args;
         return value_bool(self.kind == VALUE_BOOL && !self.truth);
 }
 
 static struct value test_integer(struct run *r, struct value self, const struct value *args)
 {
-        (void)r;
-        (void)args;
         return value_bool(self.kind == VALUE_INT);
 }
 
 static struct value test_float(struct run *r, struct value self, const struct value *args)
 {
-        (void)r;
-        (void)args;
         return value_bool(self.kind == VALUE_FLOAT);
 }
 
 static struct value test_number(struct run *r, struct value self, const struct value *args)
 {
-        (void)r;
-        (void)args;
         return value_bool(value_is_number(self));
 }
 
 static struct value test_string(struct run *r, struct value self, const struct value *args)
 {
-        (void)r;
-        (void)args;
         return value_bool(self.kind == VALUE_STRING);
 }
 
 static struct value test_mapping(struct run *r, struct value self, const struct value *args)
 {
-        (void)r;
-        (void)args;
         return value_bool(self.kind == VALUE_DICT);
 }
 
 static struct value test_iterable(struct run *r, struct value self, const struct value *args)
 {
-        (void)r;
-        (void)args;
         return value_bool(access_is_iterable(self) || self.kind == VALUE_LOOP);
 }
 
@@ -93,15 +69,11 @@ static struct value test_sequence(struct run *r, struct value self, const struct
 {
         bool indexed = self.kind >= VALUE_STRING && self.kind <= VALUE_RANGE;
 
-        (void)r;
-        (void)args;
         return value_bool(indexed || self.kind == VALUE_DICT || self.kind == VALUE_UNDEFINED);
 }
 
 static struct value test_callable(struct run *r, struct value self, const struct value *args)
 {
-        (void)r;
-        (void)args;
         return value_bool(self.kind >= VALUE_LOOP || self.kind == VALUE_UNDEFINED);
 }
 
@@ -112,13 +84,11 @@ static struct value leaves(struct run *r, struct value self, struct value by, in
 
 static struct value test_odd(struct run *r, struct value self, const struct value *args)
 {
-        (void)args;
         return leaves(r, self, value_int(2), 1);
 }
 
 static struct value test_even(struct run *r, struct value self, const struct value *args)
 {
-        (void)args;
         return leaves(r, self, value_int(2), 0);
 }
 
@@ -146,19 +116,16 @@ static struct value cased(struct run *r, struct value self, bool (*wanted)(int32
 
 static struct value test_lower(struct run *r, struct value self, const struct value *args)
 {
-        (void)args;
         return cased(r, self, chars_is_lower, chars_is_upper);
 }
 
 static struct value test_upper(struct run *r, struct value self, const struct value *args)
 {
-        (void)args;
         return cased(r, self, chars_is_upper, chars_is_lower);
 }
 
 static struct value test_sameas(struct run *r, struct value self, const struct value *args)
 {
-        (void)r;
         if (self.kind != args[0].kind)
                 return value_bool(false);
         switch (self.kind) {

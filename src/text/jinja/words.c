@@ -37,7 +37,6 @@ struct str words_lower(struct run *r, struct str s)
 
 static bool never(int32_t c)
 {
-        (void)c;
         return false;
 }
 

@@ -20,8 +20,8 @@ STRINGS = [
     "'k'", "'n'", "'\\u00e9\\x41\\101\\q'", "'  pad '", "'1'", "'42'", "' 3.5 '", "'1e3'"
 ]
 OTHERS = [
-    'true', 'false', 'none', 'True', 'None', '1.5', '0.1', '1e20', '3.0', '1e-7', '2.5e3', '[]', '{}', '()', '(1,)',
-    'range(3)|list', 'range(1,6,2)|list', 'range(3)', 'dict(a=1)', 'namespace(x=2).x', 'range(5,0,-2)[1]',
+    'true', 'false', 'none', 'True', 'None', '1.5', '0.1', '1e20', '3.0', '1e-7', '2.5e3', '[]', '{}', '()',
+    '(1,)', 'range(3)|list', 'range(1,6,2)|list', 'range(3)', 'dict(a=1)', 'namespace(x=2).x', 'range(5,0,-2)[1]',
     'dict(d,z=1)', "strftime_now('%d %b %Y %H:%M')"
 ]
 FILTERS = [
@@ -32,9 +32,9 @@ FILTERS = [
     'tojson(sort_keys=true)', 'tojson(ensure_ascii=true)', "tojson(separators=(',',':'))", 'tojson(true)',
     "tojson(indent='\\t')", "replace('l','L')", "replace('o','0',1)", "replace('','-')", 'indent', 'indent(2)',
     'indent(2,true)', "indent('> ', first=true, blank=true)", "map('upper')|list", "map('length')|list",
-    "map(attribute='role')|list", "map(attribute='c.d', default='?')|list", "map(attribute='n')|sum", 'select|list',
-    'reject|list', "select('odd')|list", "select('string')|list", "reject('none')|list", "selectattr('role')|list",
-    "selectattr('role','equalto','user')|list", "rejectattr('role','==','user')|list",
+    "map(attribute='role')|list", "map(attribute='c.d', default='?')|list", "map(attribute='n')|sum",
+    'select|list', 'reject|list', "select('odd')|list", "select('string')|list", "reject('none')|list",
+    "selectattr('role')|list", "selectattr('role','equalto','user')|list", "rejectattr('role','==','user')|list",
     "selectattr('n','gt',1)|map(attribute='n')|list", 'sort(reverse=true)', "sort(attribute='n')",
     "sort(attribute='role,n')", 'sort(case_sensitive=true)', "min(attribute='n')", "max(attribute='n')",
     "sum(attribute='n')", 'sum(start=10)', "dictsort(by='value')", 'dictsort(reverse=true)', "trim('H d')",
@@ -57,9 +57,9 @@ ATTRIBUTES = [
 ]
 TESTS = [
     'defined', 'undefined', 'none', 'not none', 'string', 'number', 'integer', 'float', 'boolean', 'true', 'false',
-    'mapping', 'iterable', 'sequence', 'odd', 'even', 'divisibleby(3)', 'divisibleby 2', "in [1,2,'a']", "not in
-    ['b']", 'eq 7', "equalto('a')", 'ne 1', 'lt 5', 'gt(2)', 'ge 7', 'le 7', 'sameas none', 'sameas(true)', 'upper',
-    'lower', 'callable', 'not defined'
+    'mapping', 'iterable', 'sequence', 'odd', 'even', 'divisibleby(3)', 'divisibleby 2', "in [1,2,'a']",
+    "not in ['b']", 'eq 7', "equalto('a')", 'ne 1', 'lt 5', 'gt(2)', 'ge 7', 'le 7', 'sameas none', 'sameas(true)',
+    'upper', 'lower', 'callable', 'not defined'
 ]
 OPERATORS = [
     '+', '-', '*', '/', '//', '%', '**', '~'

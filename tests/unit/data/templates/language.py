@@ -35,7 +35,7 @@ CASES = [
     # numbers
     "{{ 7 / 2 }} {{ 7 // 2 }} {{ -7 // 2 }} {{ 7 % 3 }} {{ -7 % 3 }} {{ 7 % -3 }} {{ 2 ** 10 }} {{ 2 ** -1 }} {{ 7.5 // 2 }} {{ -7.5 % 2 }}",
     "{{ 1 + true }} {{ 1 == 1.0 }} {{ true == 1 }} {{ 1 < 2 < 3 }} {{ 1 < 3 < 2 }} {{ 1 == 1 != 2 }} {{ +true }} {{ -true }}",
-    "{{ 2 + 3 * 4 - 1 }} {{ (2 + 3) * 4 }} {{ -2 ** 2 }} {{ 2 ** 3 ** 2 }} {{ 1 ~ 2 + 3 }} {{ 10 - 2 - 3 }} {{ 2 * 3 % 4 }}",
+    "{{ 2 + 3 * 4 - 1 }} {{ (2 + 3) * 4 }} {{ -2 ** 2 }} {{ 2 ** 3 ** 2 }} {{ 10 - 2 - 3 }} {{ 'x' + 1 ~ 2 }} {{ 2 * 3 % 4 }}",
     "{{ 1 / 0 }}", "{{ 1 % 0 }}", "{{ 1 // 0.0 }}", "{{ - 'a' }}", "{{ missing + 1 }}", "{{ none + 1 }}", "{{ 1 < none }}",
     "{{ 2.5|round }} {{ 3.5|round }} {{ 2.675|round(2) }} {{ 1.21|round(1, 'ceil') }} {{ 1.29|round(1, 'floor') }} {{ 7|round }} {{ -3|abs }}",
     "{{ '42'|int }} {{ ' 4_2 '|int }} {{ '4.7'|int }} {{ 'x'|int }} {{ 'x'|int(5) }} {{ none|int }} {{ 3.9|int }} {{ '1e3'|float }} {{ 'x'|float }} {{ 'inf'|int }}",
@@ -50,7 +50,7 @@ CASES = [
     "{{ d.k }} {{ d['k'] }} {{ d.zz is defined }} {{ d.get('zz') }} {{ d.get('zz', 'def') }} {{ d.nest.x[1].y }} {{ d.nest['x'].1.y }} {{ messages.0.role }}",
     "{{ {'items': 1}.items is defined }} {{ {'items': 1}['items'] }} {{ {'pop': 1}.pop is defined }} {{ {'a': 1}.values()|list }} {{ {'a': 1} == {'a': 1.0} }}",
     "{{ {'a': 1, 'a': 2} }} {{ {1: 'i', '1': 's'}[1] }} {{ {true: 'x'}[1] }} {{ dict(a=1, b=2) }} {{ dict([('a', 1)]) }} {{ dict(d, k=9).k }}",
-    "{{ {[]: 1} }}", "{{ l[1:2:0] }}", "{{ missing[1:] }}", "{{ none[1:] }}", "{{ d[1:] }}", "{{ missing.a }}", "{{ missing['a'] }}", "{{ none.a.b }}",
+    "{{ {[]: 1} }}", "{{ l[1:2:0] }}", "{{ missing[1:] }}", "{% set x = none %}{{ x[1:] }}", "x{#", "{{ d[1:] }}", "{{ missing.a }}", "{{ missing['a'] }}", "{{ none.a.b }}",
     "{{ none.a }}|{{ 5 .a }}|{{ 'x'.a }}|{{ l.a }}|{{ none['a'] }}|{{ l['a'] }}|{{ l[none] }}", "{{ missing() }}", "{{ 'a'() }}", "{{ d.k() }}",
     "{{ l.index(1) }} {{ l.count(3) }} {{ (1, 2).index(2) }}", "{{ 5 in none }}", "{{ 5 in missing }}", "{{ 5 in 5 }}",
     "{% for c in 'aé日' %}[{{ c }}]{% endfor %}{% for k in d %}{{ k }},{% endfor %}{% for x in missing %}x{% else %}none{% endfor %}", "{% for x in none %}{% endfor %}", "{% for x in 5 %}{% endfor %}",
@@ -61,7 +61,7 @@ CASES = [
     "{{ ls|unique|list }} {{ [1, 1.0, true, 2]|unique|list }} {{ l|reverse|list }} {{ 'abc'|reverse }} {{ ls|unique(case_sensitive=true)|list }}",
     "{{ ls|map('upper')|list }} {{ lm|map(attribute='c.d', default='?')|list }} {{ ['a b']|map('replace', ' ', '_')|first }} {{ [[1, 2]]|map('join', '-')|list }} {{ [' a ']|map('trim')|map('upper')|join }}",
     "{{ [1, 2, 3]|select('odd')|list }} {{ [0, 1]|select|list }} {{ [1, 'a']|reject('string')|list }} {{ [1, 5]|select('gt', 2)|list }} {{ [1, 5]|select('>=', 5)|list }}",
-    "{{ lm|selectattr('role', 'equalto', 'user')|list|length }} {{ lm|rejectattr('c')|map(attribute='role')|list }} {{ lm|selectattr('c.d', 'defined')|list|length }} {{ lm|selectattr('role', 'in', ['user'])|map(attribute='n')|list }}",
+    "{{ lm|selectattr('role', 'equalto', 'user')|list|length }} {{ lm|rejectattr('c')|map(attribute='role')|list }} {{ lm|selectattr('c', 'defined')|list|length }} {{ lm|selectattr('role', 'in', ['user'])|map(attribute='n')|list }}",
     "{{ 'y' if lm|selectattr('role', 'equalto', 'nobody') else 'n' }} {{ none|select|list }}", "{{ (l|select)|length }}", "{{ l|map('upper')|last }}",
     "{% set g = l|map('string') %}{{ g|list }}{{ g|list }}",
     "{{ d|items|list }} {{ missing|items|list }} {{ d|dictsort }} {{ {'b': 1, 'A': 2}|dictsort(true) }} {{ {'b': 1, 'a': 2}|dictsort(by='value') }} {{ {'b': 1, 'a': 2}|dictsort(reverse=true) }}", "{{ l|items|list }}",
@@ -103,5 +103,5 @@ CASES = [
     "{% if true %}\n\n  a{% endif %}", "\t{% if true %}\t{% endif %}\t\n x", "a{% if true %}\u00a0{%- endif %}b\u3000{{- 1 }}", "{{ {'a': {'b': 1}}['a']['b'] }}", "{{'}}'}}{{ '%}' }}{{ \"{{\" }}", "{%if true%}a{%endif%}{{1}}{%-set x=1-%} {{-x-}} b", "{ {{ '{' }} } {% raw %}{#{% endraw %} %} }} #}",
     "{{ 1 }}{%- for i in [1, 2] %} {{ i }} {%- endfor -%} \n x",
     # what is no template
-    "{% if true %}", "{% endif %}", "{{ 1 +", "{{ 'a }}", "{# x", "{% raw %}", "{{ ) }}", "{{ (1] }}", "{{ 1 1 }}", "{% set 1 = 2 %}", "{% set true = 2 %}", "{% for in x %}{% endfor %}", "{{ a..b }}", "{{ a | }}", "{{ x is }}", "{{ 'a' is string is string }}", "{% break %}", "{% macro m(a=1, b) %}{% endmacro %}", "{{ {1: } }}", "{{ [1 2] }}", "{{ a ? b }}", "{{ '\\x4' }}", "{% else %}", "{% for x in [1] %}{% endif %}", "{{ f(a=1, 2) }}", "{{ }}", "{% %}", "{{ s is string if true else 1 }}",
+    "{% if true %}", "{% endif %}", "{{ 1 +", "{{ 'a }}", "{# x", "a{% raw %}", "{% raw %} ", "{{ ) }}", "{{ (1] }}", "{{ 1 1 }}", "{% set 1 = 2 %}", "{% set true = 2 %}", "{% for in x %}{% endfor %}", "{{ a..b }}", "{{ a | }}", "{{ x is }}", "{{ 'a' is string is string }}", "{% break %}", "{% macro m(a=1, b) %}{% endmacro %}", "{{ {1: } }}", "{{ [1 2] }}", "{{ a ? b }}", "{{ '\\x4' }}", "{% else %}", "{% for x in [1] %}{% endif %}", "{{ f(a=1, 2) }}", "{{ }}", "{% %}", "{{ s is string if true else 1 }}",
 ]

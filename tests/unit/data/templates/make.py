@@ -61,9 +61,9 @@ ENV = environment()
 def render(source, messages, tools, add, kwargs):
     """The text, or the exception."""
     try:
-        return ENV.from_string(source).render(
-            messages=copy.deepcopy(messages), tools=copy.deepcopy(tools), documents=None, add_generation_prompt=add,
-            bos_token="<s>", eos_token="</s>", **copy.deepcopy(kwargs))
+        return ENV.from_string(source).render(copy.deepcopy({
+            "messages": messages, "tools": tools, "documents": None, "add_generation_prompt": add,
+            "bos_token": "<s>", "eos_token": "</s>", **kwargs}))
     except Exception as e:
         return e
 
