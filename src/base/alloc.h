@@ -16,7 +16,7 @@ char *mem_strdup(const char *s);
 char *mem_strndup(const char *s, size_t len);
 
 // A formatted string, to be freed by the caller.
-char *mem_printf(const char *format, ...) __attribute__((format(printf, 1, 2)));
+char *mem_printf(const char *format, ...) __attribute__((format(printf, 1, 2), nonnull(1)));
 
 void mem_free(void *p);
 

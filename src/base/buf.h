@@ -13,7 +13,7 @@ struct buf {
 void buf_append(struct buf *, const void *data, size_t len);
 void buf_puts(struct buf *, const char *s);
 void buf_putc(struct buf *, char c);
-void buf_printf(struct buf *, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void buf_printf(struct buf *, const char *format, ...) __attribute__((format(printf, 2, 3), nonnull(2)));
 
 // Room for `more` bytes after len; the caller writes there and adds to len.
 char *buf_reserve(struct buf *, size_t more);

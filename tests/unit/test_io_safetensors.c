@@ -231,6 +231,7 @@ static void a_folder_of_shards_is_one_list(void **state)
 
         index_says("{\"weight_map\":{\"a\":\"two.safetensors\",\"c\":\"two.safetensors\"}}", "a in two.safetensors");
         index_says("{\"weight_map\":{\"a\":\"one.safetensors\",\"c\":\"one.safetensors\"}}", "c in one.safetensors");
+        index_says("{\"weight_map\":{\"a\":\"two.safetensors\",\"c\":\"one.safetensors\"}}", "a in two.safetensors");
         index_says("{\"weight_map\":{\"x\":\"one.safetensors\"}}", "expected x in one.safetensors");
         index_says("{\"weight_map\":{}}", "at least one tensor");
         index_says("{\"weight_map\":[]}", "\"weight_map\": expected an object");

@@ -7,6 +7,8 @@
 #include "text/jinja/print.h"
 #include "text/jinja/words.h"
 
+#include <math.h>
+
 static struct value text_value(struct str s)
 {
         return value_string(s);
@@ -140,6 +142,8 @@ static struct value filter_int(struct run *r, struct value self, const struct va
                 return run_fail(r, "int with a base other than 10 is not supported");
         run_spend(r, self.kind == VALUE_STRING ? self.string.len / 16 : 0);
         v = numbers_int(self);
+        if (v.kind == VALUE_ABSENT && fabs(value_real(numbers_float(self))) >= 9.2e18)
+                return run_fail(r, "an integer does not fit 64 bits");
         return v.kind == VALUE_ABSENT ? fallback : v;
 }
 
