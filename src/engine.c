@@ -250,6 +250,8 @@ static enum dyn_status check_request(const struct dyn_engine *e, const struct dy
                 if (!ids_in_range(e, &r->sampling.bias[i].id, 1))
                         return dyn_fail(err, DYN_INVALID, "logit_bias: expected token ids from 0 to %d",
                                 e->info.vocab_size - 1);
+        if (r->adapter != NULL && r->adapter->patches == NULL)
+                return dyn_fail(err, DYN_INVALID, "adapter %s is not on the device", r->adapter->info.name);
         if (r->n_logprobs > DYN_MAX_LOGPROBS || r->n_prompt_logprobs > DYN_MAX_LOGPROBS)
                 return dyn_fail(err, DYN_INVALID, "logprobs: expected at most %d", DYN_MAX_LOGPROBS);
         return DYN_OK;
@@ -265,6 +267,8 @@ enum dyn_status dyn_engine_submit(struct dyn_engine *e, struct dyn_request *r, s
                 atomic_fetch_sub(&e->metrics.waiting, 1);
                 return dyn_fail(err, DYN_BUSY, "%d requests wait already: try again later", e->o.max_queue);
         }
+        if (r->adapter != NULL)
+                atomic_fetch_add(&r->adapter->running, 1);
         r->sequence = sequence_create(r);
         queue_push(e->inbox, &r->sequence);
         return DYN_OK;

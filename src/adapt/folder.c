@@ -224,6 +224,16 @@ static enum dyn_status parse_weights(struct folder *f, int fd, struct dyn_error 
         return DYN_OK;
 }
 
+static enum dyn_status measure(struct folder *f, const struct buf *config, int weights, struct dyn_error *err)
+{
+        struct stat st;
+
+        if (fstat(weights, &st) != 0)
+                return dyn_fail(err, DYN_IO, FOLDER_WEIGHTS ": %s", strerror(errno));
+        f->bytes = config->len + (size_t)st.st_size;
+        return DYN_OK;
+}
+
 enum dyn_status folder_open(struct folder *f, const char *path, struct dyn_error *err)
 {
         struct buf config = {0};
@@ -234,6 +244,8 @@ enum dyn_status folder_open(struct folder *f, const char *path, struct dyn_error
         if (fd < 0)
                 return dyn_fail(err, DYN_IO, "cannot make an anonymous file: %s", strerror(errno));
         st = read_files(path, &config, fd, f->sha256, err);
+        if (st == DYN_OK)
+                st = measure(f, &config, fd, err);
         if (st == DYN_OK)
                 st = parse_config(f, &config, err);
         if (st == DYN_OK)

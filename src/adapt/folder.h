@@ -15,6 +15,7 @@ struct folder {
         const struct dyn_adapter_kind *kind;
         char sha256[FOLDER_HASH];
         const char *base_model; // base_model_name_or_path, NULL if it says none
+        size_t bytes;           // of both files, in memory now
         // The folder's own.
         struct cJSON *config;
         struct safetensors *weights;

@@ -1,4 +1,5 @@
-// From a folder on the disk to a version on the device (adapt/version.h), and the counted references to it. Any thread.
+// From a folder on the disk to a version on the host and on the device (adapt/version.h), and the counted references to
+// it.
 #include "adapt/version.h"
 
 #include <assert.h>
@@ -10,13 +11,19 @@
 
 static atomic_uint_fast64_t last_id;
 
+static void free_patches(struct dyn_adapter *a)
+{
+        for (int i = 0; a->patches != NULL && i < a->host->sites->n; i++)
+                a->host->ops->lowrank_free(a->host->device, &a->patches[i]);
+        mem_free(a->patches);
+        a->patches = NULL;
+}
+
 static void destroy(struct dyn_adapter *a)
 {
-        const struct adapter_host *host = a->host;
-
-        for (int i = 0; i < host->sites->n; i++)
-                host->ops->lowrank_free(host->device, &a->patches[i]);
-        mem_free(a->patches);
+        assert(atomic_load(&a->running) == 0);
+        free_patches(a);
+        version_leave_host(a);
         mem_free((char *)a->info.name);
         mem_free((char *)a->info.path);
         mem_free((char *)a->info.sha256);
@@ -25,14 +32,27 @@ static void destroy(struct dyn_adapter *a)
         mem_free(a);
 }
 
+// What the lowered form says about the version.
+static void describe(struct dyn_adapter *a, const struct dyn_lowered *lowered)
+{
+        for (int i = 0; i < lowered->n; i++) {
+                const struct dyn_patch *p = &lowered->patches[i];
+
+                a->info.bytes += dyn_dtype_bytes(p->a.dtype, p->a.shape[0] * (p->a.shape[1] + p->b.shape[0]));
+        }
+        a->info.n_sites = lowered->n;
+        a->info.rank = lowered->max_rank;
+}
+
 static struct dyn_adapter *create(
-        const struct adapter_host *host, const char *name, const char *path, const struct folder *folder)
+        const struct adapter_host *host, const char *name, const char *path, struct folder *folder)
 {
         struct dyn_adapter *a = mem_zalloc(sizeof *a);
 
         a->host = host;
         a->id = atomic_fetch_add(&last_id, 1) + 1;
-        a->patches = mem_array((size_t)host->sites->n, sizeof *a->patches);
+        a->files = folder;
+        a->files_bytes = folder->bytes;
         atomic_init(&a->refs, 1);
         a->info.name = mem_strdup(name);
         a->info.path = mem_strdup(path);
@@ -44,58 +64,131 @@ static struct dyn_adapter *create(
         return a;
 }
 
-// Puts every patch on the device. What is there when one fails goes with the adapter.
+// The folder in memory, checked against the model. *lowered is given back by the caller.
+static enum dyn_status read_folder(const struct adapter_host *host, const char *path, struct folder **out,
+        struct dyn_lowered *lowered, struct dyn_error *err)
+{
+        struct folder *folder = mem_zalloc(sizeof *folder);
+        enum dyn_status st = folder_open(folder, path, err);
+
+        if (st == DYN_OK && (st = folder->kind->lower(&folder->files, host->sites, lowered, err)))
+                folder_close(folder);
+        if (st) {
+                mem_free(folder);
+                return dyn_fail_in(err, path);
+        }
+        assert(lowered->n > 0);
+        *out = folder;
+        return DYN_OK;
+}
+
+enum dyn_status version_open(const struct adapter_host *host, const char *name, const char *path,
+        struct dyn_adapter **out, struct dyn_error *err)
+{
+        struct dyn_lowered lowered;
+        struct folder *folder;
+        enum dyn_status st = read_folder(host, path, &folder, &lowered, err);
+
+        *out = NULL;
+        if (st)
+                return st;
+        *out = create(host, name, path, folder);
+        describe(*out, &lowered);
+        dyn_lowered_finish(&lowered);
+        return DYN_OK;
+}
+
+// The files once more, if they still are what this version is.
+static enum dyn_status read_again(struct dyn_adapter *a, struct dyn_lowered *lowered, struct dyn_error *err)
+{
+        struct folder *folder;
+        enum dyn_status st = read_folder(a->host, a->info.path, &folder, lowered, err);
+
+        if (st)
+                return st;
+        if (strcmp(folder->sha256, a->info.sha256) != 0) {
+                st = dyn_fail(err, DYN_CONFLICT, "%s: expected version %s, found %.16s: the folder has changed",
+                        a->info.path, a->info.version, folder->sha256);
+                dyn_lowered_finish(lowered);
+                folder_close(folder);
+                mem_free(folder);
+                return st;
+        }
+        a->files = folder;
+        return DYN_OK;
+}
+
+// Puts every patch on the device. What is there when one fails goes again.
 static enum dyn_status upload(struct dyn_adapter *a, const struct dyn_lowered *lowered, struct dyn_error *err)
 {
         const struct adapter_host *host = a->host;
 
+        a->patches = mem_array((size_t)host->sites->n, sizeof *a->patches);
         for (int i = 0; i < lowered->n; i++) {
                 const struct dyn_patch *patch = &lowered->patches[i];
-                struct dyn_lowrank *p = &a->patches[patch->site];
 
-                if (host->ops->lowrank_load(host->device, p, &patch->a, &patch->b, patch->scale, err))
-                        return dyn_fail_in(err, host->sites->at[patch->site].name);
-                a->info.bytes += dyn_dtype_bytes(p->dtype, p->rank) * ((size_t)p->n_in + (size_t)p->n_out);
+                if (host->ops->lowrank_load(
+                            host->device, &a->patches[patch->site], &patch->a, &patch->b, patch->scale, err)) {
+                        free_patches(a);
+                        dyn_fail_in(err, host->sites->at[patch->site].name);
+                        return dyn_fail_in(err, a->info.path);
+                }
         }
-        a->info.n_sites = lowered->n;
-        a->info.rank = lowered->max_rank;
         return DYN_OK;
 }
 
-static enum dyn_status load(const struct adapter_host *host, const char *name, const char *path,
-        struct dyn_adapter **out, struct dyn_error *err)
+enum dyn_status version_to_device(struct dyn_adapter *a, struct dyn_error *err)
 {
-        struct folder folder;
         struct dyn_lowered lowered;
-        enum dyn_status st = folder_open(&folder, path, err);
+        enum dyn_status st;
 
+        if (a->patches != NULL)
+                return DYN_OK;
+        if (a->files == NULL)
+                st = read_again(a, &lowered, err);
+        else if ((st = a->files->kind->lower(&a->files->files, a->host->sites, &lowered, err)))
+                dyn_fail_in(err, a->info.path);
         if (st)
                 return st;
-        st = folder.kind->lower(&folder.files, host->sites, &lowered, err);
-        if (st == DYN_OK) {
-                struct dyn_adapter *a = create(host, name, path, &folder);
-
-                assert(lowered.n > 0);
-                st = upload(a, &lowered, err);
-                dyn_lowered_finish(&lowered);
-                if (st == DYN_OK)
-                        *out = a;
-                else
-                        destroy(a);
-        }
-        folder_close(&folder);
+        st = upload(a, &lowered, err);
+        dyn_lowered_finish(&lowered);
         return st;
+}
+
+bool version_leave_device(struct dyn_adapter *a)
+{
+        if (atomic_load(&a->running) > 0)
+                return false;
+        free_patches(a);
+        return true;
+}
+
+void version_leave_host(struct dyn_adapter *a)
+{
+        if (a->files == NULL)
+                return;
+        folder_close(a->files);
+        mem_free(a->files);
+        a->files = NULL;
 }
 
 enum dyn_status adapter_load(const struct adapter_host *host, const char *name, const char *path,
         struct dyn_adapter **out, struct dyn_error *err)
 {
         struct dyn_error unread;
+        enum dyn_status st;
 
-        *out = NULL;
         if (err == NULL)
                 err = &unread;
-        return load(host, name, path, out, err) ? dyn_fail_in(err, path) : DYN_OK;
+        if ((st = version_open(host, name, path, out, err)))
+                return st;
+        if ((st = version_to_device(*out, err))) {
+                destroy(*out);
+                *out = NULL;
+                return st;
+        }
+        version_leave_host(*out);
+        return DYN_OK;
 }
 
 const struct dyn_adapter_info *dyn_adapter_info(const struct dyn_adapter *a)

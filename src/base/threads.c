@@ -79,17 +79,15 @@ static void sleep_until_news(struct team *t)
 
 static void wait_for_news(struct team *t)
 {
-        int64_t until = t->spin_ns ? clock_ns() + t->spin_ns : 0;
+        int64_t until = clock_ns() + t->spin_ns;
 
-        while (t->spin_ns) {
+        do {
                 for (int i = 0; i < 16; i++) {
                         if (has_news(t))
                                 return;
                         relax();
                 }
-                if (clock_ns() > until)
-                        break;
-        }
+        } while (clock_ns() < until);
         sleep_until_news(t);
 }
 

@@ -32,7 +32,7 @@ static bool read_size(const char *text, int64_t *out)
         size_t whole = strspn(text, "0123456789"), len = whole;
         double x = strtod(text, NULL); // digits alone: checked below
 
-        if (whole == 0 || whole > 18)
+        if (whole == 0)
                 return false;
         if (text[len] == '.') {
                 size_t part = strspn(text + len + 1, "0123456789");
@@ -51,8 +51,10 @@ static bool read_size(const char *text, int64_t *out)
         } else if (len != whole) {
                 return false;
         }
+        if (x >= 9e18)
+                return false;
         *out = (int64_t)x;
-        return x < 9e18;
+        return true;
 }
 
 static bool read_bool(const char *text, bool *out)

@@ -72,7 +72,10 @@ const char *http_query(const struct http_exchange *e, const char *name)
 
 const char *http_header(const struct http_exchange *e, const char *name)
 {
-        return lookup(&e->headers, name, strcasecmp);
+        // A refusal may come before the last one has its value.
+        struct buf whole = {.data = e->headers.data, .len = e->headers_whole};
+
+        return lookup(&whole, name, strcasecmp);
 }
 
 const char *http_body(const struct http_exchange *e, size_t *len)

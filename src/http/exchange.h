@@ -12,11 +12,12 @@ struct http_exchange {
 
         // The request.
         const char *method;
-        struct buf target;  // as sent; after the head is complete it ends at the '?'
-        char *path;         // inside target: without "http://host"
-        struct buf query;   // "name\0value\0" for each, decoded
-        struct buf param;   // what {..} matched, decoded
-        struct buf headers; // "name\0value\0" for each
+        struct buf target;    // as sent; after the head is complete it ends at the '?'
+        char *path;           // inside target: without "http://host"
+        struct buf query;     // "name\0value\0" for each, decoded
+        struct buf param;     // what {..} matched, decoded
+        struct buf headers;   // "name\0value\0" for each
+        size_t headers_whole; // bytes of headers that are whole pairs
         int n_headers;
         bool target_complete, has_param;
         struct buf body;

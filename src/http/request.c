@@ -83,6 +83,7 @@ static int on_header_value_complete(llhttp_t *p)
         while (b->len > 0 && (b->data[b->len - 1] == ' ' || b->data[b->len - 1] == '\t'))
                 b->len--;
         buf_putc(b, 0);
+        c->exchange->headers_whole = b->len;
         return 0;
 }
 

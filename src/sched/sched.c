@@ -93,6 +93,8 @@ static void end(struct sched *s, struct sequence *seq, enum dyn_finish finish)
 
         sequence_release(seq, s->pool);
         seq->request->sequence = NULL;
+        if (seq->request->adapter != NULL)
+                atomic_fetch_sub(&seq->request->adapter->running, 1);
         sequence_destroy(seq);
         s->o.emit(s->o.ctx, &event);
 }

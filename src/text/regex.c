@@ -12,8 +12,8 @@
 #define HEAP_LIMIT  65536u      // KiB, for matching without machine code
 #define STACK_FIRST (32u << 10) // bytes of machine stack for machine code
 #define STACK_MOST  (1u << 20)
-#define STEP_LIMIT  200000u // backtracking steps in one search, and
-#define STEPS_BYTE  4u      // as many more for each byte of the text
+#define STEP_LIMIT  10000u // backtracking steps from one place of the text, and
+#define STEPS_BYTE  4u     // as many more for each byte of the text
 
 struct regex {
         pcre2_code *code;

@@ -3,6 +3,7 @@
 #include "text/template.h"
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "text/jinja/builtin.h"
 #include "text/jinja/eval.h"
 
@@ -96,7 +97,7 @@ enum dyn_status chat_template_render(
 {
         struct run r = {.tree = &t->tree, .now = in->now, .out = out, .err = err, .status = DYN_OK};
         size_t start = out->len;
-        time_t now = time(NULL);
+        time_t now = (time_t)clock_unix();
         struct tm local;
 
         if (!r.now)

@@ -21,6 +21,7 @@ enum dyn_status chat_template_compile(
 
 void chat_template_destroy(struct chat_template *);
 
+// What the template finds. JSON as cJSON keeps it does not tell 1.0 from 1: numbers without a fraction are integers.
 struct chat_template_input {
         const cJSON *messages; // an array
         const cJSON *tools;    // NULL: none

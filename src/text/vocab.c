@@ -9,6 +9,13 @@
 #define MAX_TOKEN 0xffff     // bytes in a token; the longest in use are runs of some hundred spaces
 #define MAX_TEXT  (1u << 30) // offsets are 32 bits, and pieces come after the written forms
 
+// Holds what a look-up compares, so that it touches nothing but this and the text.
+struct vocab_slot {
+        uint32_t hash;
+        int32_t id; // -1: empty
+        uint32_t at, len;
+};
+
 static enum dyn_status room_for(const struct vocab *v, size_t len, struct dyn_error *err)
 {
         if (len > MAX_TEXT - v->text.len)
@@ -52,59 +59,54 @@ enum dyn_status vocab_set(struct vocab *v, int64_t id, const char *s, size_t len
         return DYN_OK;
 }
 
-static void put_slot(struct vocab *v, int32_t id)
+static struct vocab_slot *slot_of(const struct vocab *v, const char *s, size_t len, uint32_t hash)
 {
-        size_t len, other_len;
-        const char *s = vocab_written(v, id, &len);
-        size_t i = map_hash(s, len) & (v->n_slots - 1);
+        size_t i = hash & (v->n_slots - 1);
 
-        for (; v->slots[i] >= 0; i = (i + 1) & (v->n_slots - 1)) {
-                const char *other = vocab_written(v, v->slots[i], &other_len);
+        for (; v->slots[i].id >= 0; i = (i + 1) & (v->n_slots - 1)) {
+                const struct vocab_slot *slot = &v->slots[i];
 
-                if (other_len == len && memcmp(other, s, len) == 0)
+                if (slot->hash == hash && slot->len == len && memcmp(v->text.data + slot->at, s, len) == 0)
                         break;
         }
-        v->n_indexed += v->slots[i] < 0;
-        v->slots[i] = id;
+        return &v->slots[i];
 }
 
 static void grow(struct vocab *v)
 {
-        int32_t *old = v->slots;
+        struct vocab_slot *old = v->slots;
         size_t n_old = v->n_slots;
 
         v->n_slots = n_old ? n_old * 2 : 4096;
         v->slots = mem_alloc(v->n_slots * sizeof *v->slots);
-        memset(v->slots, 0xff, v->n_slots * sizeof *v->slots);
-        v->n_indexed = 0;
+        for (size_t i = 0; i < v->n_slots; i++)
+                v->slots[i].id = -1;
         for (size_t i = 0; i < n_old; i++)
-                if (old[i] >= 0)
-                        put_slot(v, old[i]);
+                if (old[i].id >= 0)
+                        *slot_of(v, v->text.data + old[i].at, old[i].len, old[i].hash) = old[i];
         mem_free(old);
 }
 
 void vocab_index(struct vocab *v, int32_t id)
 {
+        const struct vocab_token *t = &v->tokens[id];
+        const char *s = v->text.data + t->at;
+        uint32_t hash = (uint32_t)map_hash(s, t->len);
+
         if (v->n_indexed * 2 >= v->n_slots)
                 grow(v);
-        put_slot(v, id);
-        if (v->tokens[id].len > v->max_len)
-                v->max_len = v->tokens[id].len;
+        struct vocab_slot *slot = slot_of(v, s, t->len, hash);
+        v->n_indexed += slot->id < 0;
+        *slot = (struct vocab_slot){hash, id, t->at, t->len};
+        if (t->len > v->max_len)
+                v->max_len = t->len;
 }
 
 int32_t vocab_find(const struct vocab *v, const char *s, size_t len)
 {
-        size_t other_len;
-
         if (len > v->max_len || v->n_slots == 0)
                 return -1;
-        for (size_t i = map_hash(s, len) & (v->n_slots - 1); v->slots[i] >= 0; i = (i + 1) & (v->n_slots - 1)) {
-                const char *other = vocab_written(v, v->slots[i], &other_len);
-
-                if (other_len == len && memcmp(other, s, len) == 0)
-                        return v->slots[i];
-        }
-        return -1;
+        return slot_of(v, s, len, (uint32_t)map_hash(s, len))->id;
 }
 
 enum dyn_status vocab_set_source(struct vocab *v, int32_t id, const char *s, size_t len, struct dyn_error *err)
@@ -128,7 +130,7 @@ enum dyn_status vocab_set_piece(struct vocab *v, int32_t id, const char *s, size
                 return st;
         t->piece_at = t->source_at;
         t->piece_len = (uint32_t)len;
-        if (t->source_len == len && memcmp(v->text.data + t->source_at, s, len) == 0)
+        if (len == 0 || (t->source_len == len && memcmp(v->text.data + t->source_at, s, len) == 0))
                 return DYN_OK;
         t->piece_at = (uint32_t)v->text.len;
         buf_append(&v->text, s, len);

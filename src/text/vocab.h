@@ -29,7 +29,7 @@ struct vocab {
         struct buf text;
         struct vocab_token *tokens; // (n)
         int n, cap;
-        int32_t *slots; // (n_slots) hash table of ids by written form, -1 where empty
+        struct vocab_slot *slots; // (n_slots) hash table by written form
         size_t n_slots, n_indexed;
         size_t max_len; // of the longest indexed written form
 };

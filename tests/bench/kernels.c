@@ -297,19 +297,19 @@ struct model {
         int32_t pages[MAX_PATCHES][CONTEXT / DYN_PAGE_TOKENS], ids[MAX_PATCHES];
         float *x, *h, *q, *k, *v, *gate, *up, *norm, *table, *logits;
         double bytes, patch_bytes; // of all weights; of one adapter
-        int n_rows, n_patches;     // row i has patch i % n_patches
+        int n_rows, n_patches;     // as many rows for each
 };
 
 static void linear(struct model *m, int layer, int site, float *y, const float *x)
 {
         struct dyn_segment segs[MAX_PATCHES];
-        int n = m->n_patches ? m->n_rows : 0;
+        int n = m->n_patches ? m->n_rows / m->n_patches : 0;
 
         ops->gemm(dev, y, x, &m->w[layer][site], m->n_rows);
-        for (int i = 0; i < n; i++)
-                segs[i] = (struct dyn_segment){i, 1, &m->p[i % m->n_patches][layer][site]};
+        for (int i = 0; i < m->n_patches; i++)
+                segs[i] = (struct dyn_segment){i * n, n, &m->p[i][layer][site]};
         if (n)
-                ops->lowrank(dev, y, x, segs, n);
+                ops->lowrank(dev, y, x, segs, m->n_patches);
 }
 
 static void step(void *arg)

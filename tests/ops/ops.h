@@ -48,7 +48,7 @@ static inline float ops_value(void)
 
 static inline float *ops_floats(size_t n)
 {
-        float *f = test_malloc((n ? n : 1) * sizeof *f);
+        float *f = test_calloc(n ? n : 1, sizeof *f);
 
         for (size_t i = 0; i < n; i++)
                 f[i] = ops_value();

@@ -2,7 +2,9 @@
 #include "harness.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/queue.h"
 
@@ -68,8 +70,12 @@ static void items_of_many_writers_all_arrive_in_their_order(void **state)
         queue_destroy(shared);
 }
 
+static atomic_bool woke;
+
 static void *wake(void *arg)
 {
+        usleep(20000); // so that the reader waits
+        atomic_store(&woke, true);
         queue_wake(shared);
         return NULL;
 }
@@ -84,6 +90,7 @@ static void a_wake_ends_a_wait_once_also_if_it_came_first(void **state)
         queue_wait(shared); // returns at once
         pthread_create(&waker, NULL, wake, NULL);
         queue_wait(shared); // returns when woken, not for the wake before
+        assert_true(atomic_load(&woke));
         pthread_join(waker, NULL);
         assert_false(queue_pop(shared, &item));
         queue_destroy(shared);

@@ -227,6 +227,7 @@ static void a_getter_says_key_range_and_what_it_found(void **state)
         assert_int_equal(call, DYN_INVALID);                                                                           \
         assert_string_equal(err.text, words)
         SAYS(gguf_get_int(g, "u8", 1, 100, &i, &err), "\"u8\": expected a whole number from 1 to 100, found 200");
+        SAYS(gguf_get_int(g, "i8", -99, 100, &i, &err), "\"i8\": expected a whole number from -99 to 100, found -100");
         SAYS(gguf_get_int(g, "u64", 0, 9, &i, &err),
                 "\"u64\": expected a whole number from 0 to 9, found 18446744073709551616");
         SAYS(gguf_get_int(g, "f32", 1, 100, &i, &err), "\"f32\": expected a whole number, found f32");
@@ -318,6 +319,8 @@ static void metadata_that_lies_is_refused(void **state)
         KEYS(1), put_array(&b, "a", STRING, 2), put_string(&b, "x"), put(&b, 1000, 8), END;
         refused(&b, DYN_INVALID, "a: expected a string of an array");
         KEYS(1), put_key(&b, "a", STRING), put(&b, UINT64_MAX - 20, 8), END;
+        refused(&b, DYN_INVALID, "a: expected a string");
+        KEYS(1), put_key(&b, "a", STRING), put(&b, 8, 8), put(&b, 0, 4);
         refused(&b, DYN_INVALID, "a: expected a string");
         KEYS(1), put(&b, 3, 8), buf_append(&b, "a\0b", 3), put(&b, U8, 4), END;
         refused(&b, DYN_INVALID, "without NUL");

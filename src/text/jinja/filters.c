@@ -142,7 +142,9 @@ static struct value filter_int(struct run *r, struct value self, const struct va
                 return run_fail(r, "int with a base other than 10 is not supported");
         run_spend(r, self.kind == VALUE_STRING ? self.string.len / 16 : 0);
         v = numbers_int(self);
-        if (v.kind == VALUE_ABSENT && fabs(value_real(numbers_float(self))) >= 9.2e18)
+        double d = value_real(numbers_float(self)); // of what is no number, 0
+
+        if (v.kind == VALUE_ABSENT && isfinite(d) && fabs(d) >= 9.2e18)
                 return run_fail(r, "an integer does not fit 64 bits");
         return v.kind == VALUE_ABSENT ? fallback : v;
 }

@@ -1,0 +1,74 @@
+"""An adapter that is broken in any one thing is refused as it is registered, with the file and the field; in the store it is
+listed as failed, and the others serve."""
+import os
+import shutil
+
+import pytest
+
+import broken
+
+
+def test_registering_a_broken_adapter_is_4xx_with_file_and_field(fresh, tiny_adapter, tmp_path, slow):
+    expected = fresh.complete([5, 6, 7], adapter="all", max_tokens=6, return_token_ids=True)["choices"]
+    bad = []
+    for i, (name, case) in enumerate(broken.ADAPTER.items()):
+        path = broken.make(tmp_path / "outside" / f"a{i}", tiny_adapter("all"), case)
+        reply = fresh.post("/v1/adapters", {"name": "broken", "path": path})
+        message = reply.error["message"] if reply.status >= 400 else ""
+        if reply.status not in (404, 422) or not all(word in message for word in case[2]) or len(message) > 500:
+            bad.append(f"{name}: {reply}")
+        if reply.status < 400:
+            fresh.call("DELETE", "/v1/adapters/broken?wait=true")
+    assert not bad, "\n".join(bad)
+    assert fresh.get("/v1/adapters/broken").status == 404
+    assert fresh.complete([5, 6, 7], adapter="all", max_tokens=6, return_token_ids=True)["choices"] == expected
+
+
+def test_a_failed_update_leaves_the_version_before_it_serving(fresh, tiny_adapter, tmp_path):
+    before = fresh.get("/v1/adapters/all").json
+    path = broken.make(tmp_path / "outside" / "b", tiny_adapter("all"), broken.ADAPTER["NaN"])
+    assert fresh.post("/v1/adapters", {"name": "all", "path": path, "replace": True}).status == 422
+    after = fresh.get("/v1/adapters/all").json
+    assert (after["version"], after["state"]) == (before["version"], "ready")
+    assert fresh.complete([5], adapter="all", max_tokens=1)
+
+
+def test_refused_adapters_leak_nothing(fresh, tiny_adapter, tmp_path, slow):
+    cases = [broken.make(tmp_path / "outside" / f"c{i}", tiny_adapter("all"), broken.ADAPTER[k])
+             for i, k in enumerate(("NaN", "B missing", "config r=0", "weights: cut"))]
+
+    def round_of_refusals():
+        for path in cases:
+            assert fresh.post("/v1/adapters", {"name": "broken", "path": path}).status == 422
+    for _ in range(20):
+        round_of_refusals()
+    before, bytes_before = fresh.rss(), fresh.metric("dynlora_adapter_bytes")
+    for _ in range(60 if slow == 1 else 5):
+        round_of_refusals()
+    assert fresh.metric("dynlora_adapter_bytes") == bytes_before
+    assert slow > 1 or fresh.rss() - before < 2 << 20
+
+
+def test_broken_adapters_in_the_store_are_listed_as_failed(start, tiny_model, tiny_store, tiny_adapter, tmp_path):
+    shutil.copytree(tiny_store, tmp_path / "store")
+    for name in ("NaN", "config no JSON"):
+        broken.make(tmp_path / "store" / name.replace(" ", "-"), tiny_adapter("all"), broken.ADAPTER[name])
+    os.makedirs(tmp_path / "store" / "empty")
+    (tmp_path / "store" / "a-file").write_text("not a folder")
+    (tmp_path / "store" / ".hidden").mkdir()
+    with start("--model", tiny_model, "--adapters", tmp_path / "store", "--kv-memory", "1M") as server:
+        listed = {e["name"]: e for e in server.get("/v1/adapters").json["data"]}
+        assert ".hidden" not in listed
+        for name, word in (("NaN", "lora_B"), ("config-no-JSON", "adapter_config.json"), ("empty", "adapter_config.json")):
+            assert listed[name]["state"] == "failed" and word in listed[name]["error"], listed[name]
+            assert server.post("/v1/completions", {"prompt": [5], "adapter": name}).status == 404
+            assert server.get(f"/v1/models/{name}").status == 404
+        assert listed["all"]["state"] == "ready" and server.complete([5], adapter="all", max_tokens=1)
+        assert server.stop() == 0
+
+
+@pytest.mark.parametrize("other", ["tiny-odd.all", "tiny-headdim.all"])
+def test_an_adapter_of_another_model_is_refused(fresh, models, tmp_path, other):
+    shutil.copytree(os.path.join(models, "adapters", other), tmp_path / "outside" / "o")
+    reply = fresh.post("/v1/adapters", {"name": "o", "path": str(tmp_path / "outside" / "o")})
+    assert reply.status == 422 and "expected" in reply.error["message"] and "found" in reply.error["message"], reply
