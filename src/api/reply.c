@@ -1,5 +1,7 @@
 #include "api/reply.h"
 
+#include <stdio.h>
+
 #include "api/writer.h"
 
 // Columns: ABOUT_REQUEST, ABOUT_ADAPTER, ABOUT_SERVER.
@@ -37,6 +39,18 @@ static const char *type_of(int status)
         }
 }
 
+// A message is one line, whatever it quotes.
+static void write_message(struct writer *w, const char *message)
+{
+        char line[sizeof((struct dyn_error *)0)->text];
+
+        snprintf(line, sizeof line, "%s", message);
+        for (char *c = line; *c != 0; c++)
+                if ((unsigned char)*c < 0x20 || *c == 0x7f)
+                        *c = '?';
+        writer_member_string(w, "message", line);
+}
+
 static void error_body(int status, const char *message, const char *param, const char *code, struct buf *out)
 {
         struct writer w = {out};
@@ -44,7 +58,7 @@ static void error_body(int status, const char *message, const char *param, const
         writer_open(&w, '{');
         writer_key(&w, "error");
         writer_open(&w, '{');
-        writer_member_string(&w, "message", message);
+        write_message(&w, message);
         writer_member_string(&w, "type", type_of(status));
         writer_member_string(&w, "param", param);
         writer_member_string(&w, "code", code);

@@ -4,6 +4,8 @@
 #include "text/hf_steps.h"
 #include "text/pattern.h"
 
+#define MAX_GROWTH 300 // times; U+2581 for a space is 3
+
 static enum dyn_status normalize_form(struct tokenizer *t, const cJSON *o, struct dyn_error *err)
 {
         static const char *const names[] = {"NFC", "NFD", "NFKC", "NFKD", "Lowercase"};
@@ -38,6 +40,21 @@ static enum dyn_status normalize_strip(struct tokenizer *t, const cJSON *o, stru
         return st;
 }
 
+// Steps multiply: a few that each make one character into many would turn a small text into gigabytes.
+static enum dyn_status check_growth(
+        struct normalizer *n, const char *pattern, bool regex, const char *content, struct dyn_error *err)
+{
+        double from = regex || *pattern == 0 ? 1 : (double)strlen(pattern), to = (double)strlen(content) + regex;
+
+        if (n->growth == 0)
+                n->growth = 1;
+        if (to > from)
+                n->growth *= to / from;
+        if (n->growth > MAX_GROWTH)
+                return dyn_fail(err, DYN_UNSUPPORTED, "replacements that make a text over %d times longer", MAX_GROWTH);
+        return DYN_OK;
+}
+
 enum dyn_status hf_replace(struct normalizer *n, const cJSON *o, bool regexes, struct dyn_error *err)
 {
         struct normalizer_step step = {.kind = NORMALIZE_REPLACE};
@@ -48,6 +65,8 @@ enum dyn_status hf_replace(struct normalizer *n, const cJSON *o, bool regexes, s
         enum dyn_status st = hf_need_string(o, "content", &content, err);
         if (st == DYN_OK)
                 st = hf_need_pattern(o, &pattern, &regex, err);
+        if (st == DYN_OK)
+                st = check_growth(n, pattern, regex, content, err);
         if (st != DYN_OK)
                 return st;
         if (!regex) {
@@ -73,14 +92,14 @@ static enum dyn_status normalize_replace(struct tokenizer *t, const cJSON *o, st
 }
 
 static const struct hf_step rows[] = {
-        {"NFC", {NULL}, normalize_form},
-        {"NFD", {NULL}, normalize_form},
-        {"NFKC", {NULL}, normalize_form},
-        {"NFKD", {NULL}, normalize_form},
-        {"Lowercase", {NULL}, normalize_form},
-        {"Prepend", {"prepend"}, normalize_prepend},
-        {"Replace", {"pattern", "content"}, normalize_replace},
-        {"Strip", {"strip_left", "strip_right"}, normalize_strip},
+        {"NFC", {NULL}, normalize_form, 0, false},
+        {"NFD", {NULL}, normalize_form, 0, false},
+        {"NFKC", {NULL}, normalize_form, 0, false},
+        {"NFKD", {NULL}, normalize_form, 0, false},
+        {"Lowercase", {NULL}, normalize_form, 0, false},
+        {"Prepend", {"prepend"}, normalize_prepend, 0, false},
+        {"Replace", {"pattern", "content"}, normalize_replace, 0, false},
+        {"Strip", {"strip_left", "strip_right"}, normalize_strip, 0, false},
         {0},
 };
 

@@ -115,6 +115,9 @@ static enum dyn_status split_metaspace(struct tokenizer *t, const cJSON *o, stru
         enum dyn_status st = hf_metaspace(o, spaces.text, &scheme, err);
         if (st == DYN_OK)
                 st = json_get_bool(o, "split", &split, err);
+        for (int i = 0; i < t->split.n && st == DYN_OK; i++)
+                if (t->split.steps[i].kind == SPLIT_SPACES)
+                        st = dyn_fail(err, DYN_UNSUPPORTED, "a second one is not supported");
         if (st != DYN_OK)
                 return st;
         split_add(&t->split, &spaces);
@@ -132,11 +135,12 @@ static enum dyn_status split_metaspace(struct tokenizer *t, const cJSON *o, stru
 
 static const struct hf_step rows[] = {
         {"ByteLevel", {"add_prefix_space", "trim_offsets", "use_regex"}, split_byte_level, 2, true},
-        {"Split", {"pattern", "behavior", "invert"}, split_pattern, 1},
-        {"Digits", {"individual_digits"}, split_digits, 1},
-        {"Whitespace", {NULL}, split_whitespace, 1},
-        {"WhitespaceSplit", {NULL}, split_whitespace, 1},
-        {"Metaspace", {"replacement", "prepend_scheme", "split", "add_prefix_space", "str_rep"}, split_metaspace, 1},
+        {"Split", {"pattern", "behavior", "invert"}, split_pattern, 1, false},
+        {"Digits", {"individual_digits"}, split_digits, 1, false},
+        {"Whitespace", {NULL}, split_whitespace, 1, false},
+        {"WhitespaceSplit", {NULL}, split_whitespace, 1, false},
+        {"Metaspace", {"replacement", "prepend_scheme", "split", "add_prefix_space", "str_rep"}, split_metaspace, 1,
+                false},
         {0},
 };
 

@@ -30,6 +30,7 @@ struct normalizer_step {
 struct normalizer {
         struct normalizer_step *steps; // (n)
         int n, cap;
+        double growth; // how many times longer replacements may make a text; 0 before the first
 };
 
 // Takes over what the step owns.

@@ -34,7 +34,7 @@ def pytest_configure(config):
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        if {"smollm2", "smollm2_gguf", "start_smollm2"} & set(item.fixturenames):
+        if {"smollm2", "smollm2_gguf", "smollm2_store"} & set(item.fixturenames):
             item.add_marker("smollm2")
 
 

@@ -125,13 +125,21 @@ def test_a_mixed_batch_shares_its_steps(tiny):
     assert tiny.metric("dynlora_steps_total") - before < 8 * 200 * 0.6
 
 
+@pytest.fixture(scope="module")
+def smollm2_requests():
+    return list(make_requests(SMOL, 60, 24, 49000))
+
+
+@pytest.fixture(scope="module")
+def smollm2_alone(smollm2, smollm2_requests):
+    return [ask(smollm2, body) for body in smollm2_requests]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("small", [False, True])
-def test_smollm2_together(start, models, smollm2, smollm2_store, small):
-    requests = list(make_requests(SMOL, 60, 16, 49000))
-    alone = [ask(smollm2, body) for body in requests]
-    options = ["--kv-memory", 24 * page_bytes(start, f"{models}/SmolLM2-135M-Instruct")] if small else ["--kv-memory", "512M"]
-    with start("--model", f"{models}/SmolLM2-135M-Instruct", "--adapters", smollm2_store, *options, "--step-tokens", 48) as server:
-        compare(alone, in_a_crowd(server, requests, 0.5), requests)
-        assert not small or server.metric("dynlora_preemptions_total") > 0
+@pytest.mark.parametrize("pages", [500, 10])
+def test_smollm2_together(start, models, smollm2_store, smollm2_requests, smollm2_alone, pages):
+    model = f"{models}/SmolLM2-135M-Instruct"
+    with start("--model", model, "--adapters", smollm2_store, "--kv-memory", pages * page_bytes(start, model), "--step-tokens", 48) as server:
+        compare(smollm2_alone, in_a_crowd(server, smollm2_requests, 0.5), smollm2_requests)
+        assert pages == 500 or server.metric("dynlora_preemptions_total") > 0
         assert server.stop() == 0

@@ -153,7 +153,7 @@ def test_absolute_targets_and_queries(wire):
     (b"GET /health HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 20000 + b"\r\n", (431,)),
 ])
 def test_broken_requests_are_answered_and_closed(tiny, request_bytes, status):
-    with tiny.socket() as s:
+    with tiny.socket(10) as s:
         try:
             s.sendall(request_bytes)
         except ConnectionError:

@@ -42,6 +42,17 @@ static void an_error_is_openais_object(void **state)
         assert_string_equal(string_at(fake_json(x), "error.code"), "invalid_value");
 }
 
+static void a_message_is_one_line_whatever_it_quotes(void **state)
+{
+        struct http_exchange *x = fake_exchange("");
+        struct problem p = {0};
+
+        problem_set(&p, DYN_INVALID, "a\nb", NULL, "unknown field \"a\nb\"");
+        reply_problem(x, &p);
+        assert_string_equal(string_at(fake_json(x), "error.message"), "unknown field \"a?b\"");
+        assert_string_equal(string_at(fake_json(x), "error.param"), "a\nb");
+}
+
 static void try_again_comes_with_a_time(void **state)
 {
         struct http_exchange *full = fake_exchange(""), *starting = fake_exchange("");
@@ -110,6 +121,8 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(each_status_has_its_http_status),
                 cmocka_unit_test_setup_teardown(an_error_is_openais_object, fakes_set_up, fakes_tear_down),
+                cmocka_unit_test_setup_teardown(
+                        a_message_is_one_line_whatever_it_quotes, fakes_set_up, fakes_tear_down),
                 cmocka_unit_test_setup_teardown(try_again_comes_with_a_time, fakes_set_up, fakes_tear_down),
                 cmocka_unit_test(any_bytes_become_one_line_of_json),
                 cmocka_unit_test(floats_read_back_to_the_same_bits),

@@ -250,7 +250,7 @@ static void with_cors_for_all_a_preflight_is_answered(void **state)
         answer_free(&a);
         answers("OPTIONS /no", 404, NULL);
         answers("OPTIONS /item/a", 405, NULL);
-        a = ask("GET /health", "Origin: http://a\r\nCut sh");
+        a = ask("GET /health", "Cut sh");
         assert_int_equal(a.status, 400);
         assert_string_equal(answer_header(&a, "access-control-allow-origin"), "*");
         answer_free(&a);

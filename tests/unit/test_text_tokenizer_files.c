@@ -106,6 +106,13 @@ static void unknown_parts_are_refused_by_name(void **state)
                 {"normalizer", "{\"type\": \"BertNormalizer\"}", "normalizer: BertNormalizer: not supported"},
                 {"normalizer", "{\"type\": \"NFC\", \"x\": 1}", "normalizer: NFC: \"x\" is not supported"},
                 {"normalizer", "{\"type\": \"Prepend\"}", "\"prepend\": expected a string"},
+                {"normalizer",
+                        "{\"type\": \"Sequence\", \"normalizers\": [{\"type\": \"Replace\", \"pattern\": {\"String\": "
+                        "\"a\"}, "
+                        "\"content\": \"aaaaaaaaaaaaaaaaaaaa\"}, {\"type\": \"Replace\", \"pattern\": {\"Regex\": "
+                        "\"a\"}, "
+                        "\"content\": \"aaaaaaaaaaaaaaaaaaaa\"}]}",
+                        "normalizer: Replace: replacements that make a text over"},
                 {"pre_tokenizer", "{\"type\": \"Punctuation\"}", "pre_tokenizer: Punctuation: not supported"},
                 {"pre_tokenizer",
                         "{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"ByteLevel\"}, {\"type\": "

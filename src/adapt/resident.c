@@ -1,0 +1,469 @@
+#include "adapt/resident.h"
+
+#include <assert.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+#define MAX_LOADS   4 // on the pool at once
+#define TICK_MS     20
+#define PATIENCE_NS 1000000000
+
+struct resident {
+        struct resident_options o;
+        struct resident_totals totals;
+        struct residence *oldest, *newest;
+        struct residence *first_wanted, **end_of_wanted;
+        struct residence *closing; // drains to make room, or NULL
+        int n_loads;
+        uv_timer_t tick;
+        bool ticking, pumping, again, stopping;
+        struct resident_load *loads;
+};
+
+// Bringing one version to the device, on the pool. One that is left meanwhile ends with the load.
+struct resident_load {
+        uv_work_t work;
+        struct residence *residence;
+        enum dyn_status status;
+        struct dyn_error error;
+        void (*gone)(void *ctx);
+        void *ctx;
+        struct resident_load *next; // in the house's list
+};
+
+static void pump(struct resident *);
+
+// The order of use
+// --------------------------------------------------------------------------------------------------------------
+
+static void unlink_use(struct residence *r)
+{
+        struct resident *h = r->house;
+
+        *(r->older ? &r->older->newer : &h->oldest) = r->newer;
+        *(r->newer ? &r->newer->older : &h->newest) = r->older;
+        r->older = r->newer = NULL;
+}
+
+static void link_newest(struct residence *r)
+{
+        struct resident *h = r->house;
+
+        r->older = h->newest;
+        *(h->newest ? &h->newest->newer : &h->oldest) = r;
+        h->newest = r;
+}
+
+static void touch(struct residence *r)
+{
+        unlink_use(r);
+        link_newest(r);
+}
+
+static void leave_device(struct residence *r)
+{
+        bool left = version_leave_device(r->adapter);
+
+        assert(left);
+        (void)left;
+        r->on_device = false;
+        r->house->totals.device_bytes -= r->adapter->info.bytes;
+        r->house->totals.evictions++;
+        log_debug("adapter %s: off the device, version %s", r->adapter->info.name, r->adapter->info.version);
+}
+
+static void leave_host(struct residence *r)
+{
+        version_leave_host(r->adapter);
+        r->on_host = false;
+        r->house->totals.host_bytes -= r->adapter->files_bytes;
+}
+
+static bool can_leave(const struct residence *r)
+{
+        return r->on_device && r->load == NULL && r->users == 0 && r->first_want == NULL && !r->pinned &&
+               atomic_load(&r->adapter->running) == 0;
+}
+
+// Files of the least recently used leave the host until its budget holds; those being read stay.
+static void trim_host(struct resident *h)
+{
+        for (struct residence *r = h->oldest; r != NULL && h->totals.host_bytes > h->o.host_bytes; r = r->newer)
+                if (r->on_host && r->load == NULL) {
+                        leave_host(r);
+                        h->totals.host_evictions++;
+                }
+}
+
+// Loading
+// -----------------------------------------------------------------------------------------------------------------------
+
+static void work(uv_work_t *req)
+{
+        struct resident_load *l = req->data;
+
+        l->status = version_to_device(l->residence->adapter, &l->error);
+}
+
+static void grant(struct residence *r, enum dyn_status status, const struct dyn_error *error)
+{
+        struct want *w = r->first_want;
+
+        r->first_want = NULL;
+        r->end_of_wants = &r->first_want;
+        while (w != NULL) {
+                struct want *next = w->next;
+
+                w->residence = NULL;
+                r->house->totals.waiting--;
+                r->users += status == DYN_OK;
+                w->granted(w, status, error);
+                w = next;
+        }
+}
+
+static void unlink_load(struct resident *h, struct resident_load *l)
+{
+        struct resident_load **at = &h->loads;
+
+        while (*at != l)
+                at = &(*at)->next;
+        *at = l->next;
+        l->residence->load = NULL;
+        h->n_loads--;
+}
+
+static void after(uv_work_t *req, int cancelled)
+{
+        struct resident_load *l = req->data;
+        struct residence *r = l->residence;
+        struct resident *h = r->house;
+
+        if (cancelled)
+                l->status = dyn_fail(&l->error, DYN_BUSY, "the server is stopping");
+        unlink_load(h, l);
+        // Read from its folder, it is on the host now as well.
+        if (r->adapter->files != NULL && !r->on_host) {
+                r->on_host = true;
+                h->totals.host_bytes += r->adapter->files_bytes;
+        }
+        if (l->status == DYN_OK) {
+                h->totals.loads++;
+        } else {
+                r->on_device = false;
+                h->totals.device_bytes -= r->adapter->info.bytes;
+                if (!cancelled)
+                        log_warn("adapter %s: %s", r->adapter->info.name, l->error.text);
+        }
+        if (r->leaving) {
+                void (*gone)(void *) = l->gone;
+                void *ctx = l->ctx;
+
+                mem_free(l);
+                resident_leave(r, gone, ctx);
+        } else {
+                if (l->status != DYN_OK)
+                        grant(r, l->status, &l->error);
+                mem_free(l);
+        }
+        trim_host(h);
+        pump(h);
+}
+
+static void load(struct residence *r)
+{
+        struct resident *h = r->house;
+        struct resident_load *l = mem_zalloc(sizeof *l);
+
+        l->work.data = l;
+        l->residence = r;
+        l->next = h->loads;
+        h->loads = r->load = l;
+        r->on_device = true;
+        h->n_loads++;
+        h->totals.device_bytes += r->adapter->info.bytes;
+        uv_queue_work(h->o.loop, &l->work, work, after);
+}
+
+// Making room
+// -------------------------------------------------------------------------------------------------------------------
+
+static bool fits(const struct resident *h, const struct residence *r)
+{
+        return h->totals.device_bytes + r->adapter->info.bytes <= h->o.device_bytes;
+}
+
+static bool make_room(struct resident *h, const struct residence *r)
+{
+        for (struct residence *at = h->oldest; at != NULL && !fits(h, r); at = at->newer)
+                if (can_leave(at))
+                        leave_device(at);
+        return fits(h, r);
+}
+
+// The least recently used busy version takes no more requests, so that it can leave.
+static void close_one(struct resident *h)
+{
+        for (struct residence *r = h->oldest; r != NULL && h->closing == NULL; r = r->newer)
+                if (r->on_device && r->load == NULL && !r->pinned && r->users > 0) {
+                        r->closing = true;
+                        h->closing = r;
+                        log_debug("adapter %s: drains to make room on the device", r->adapter->info.name);
+                }
+}
+
+static void reopen(struct resident *h)
+{
+        struct residence *r = h->closing;
+
+        if (r == NULL || r->users > 0 || atomic_load(&r->adapter->running) > 0)
+                return;
+        h->closing = NULL;
+        r->closing = false;
+        if (r->on_device && r->load == NULL && !r->pinned)
+                leave_device(r);
+}
+
+static bool impatient(const struct resident *h, const struct residence *r)
+{
+        const struct want *w = r->first_want;
+
+        return atomic_load_explicit(h->o.steps, memory_order_relaxed) - w->since >= RESIDENT_PATIENCE ||
+               clock_ns() - w->since_ns >= PATIENCE_NS;
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+        pump(timer->data);
+}
+
+// Ticks while somebody waits, since patience is measured in steps.
+static void keep_ticking(struct resident *h)
+{
+        bool needed = h->totals.waiting > 0 && !h->stopping;
+
+        if (needed && !h->ticking)
+                uv_timer_start(&h->tick, on_tick, TICK_MS, TICK_MS);
+        if (!needed && h->ticking)
+                uv_timer_stop(&h->tick);
+        h->ticking = needed;
+}
+
+static void remove_wanted(struct resident *h, struct residence **at)
+{
+        struct residence *r = *at;
+
+        *at = r->next_wanted;
+        r->next_wanted = NULL;
+        r->wanted = false;
+        if (*at == NULL)
+                h->end_of_wanted = at;
+}
+
+// Serves the wanted in the order of their oldest want. Who does not fit is passed by until patience ends; then nobody
+// younger loads.
+static void pump_once(struct resident *h)
+{
+        bool blocked = false;
+
+        reopen(h);
+        for (struct residence **at = &h->first_wanted; *at != NULL;) {
+                struct residence *r = *at;
+
+                if (r->first_want == NULL) {
+                        remove_wanted(h, at);
+                        continue;
+                }
+                if (r->on_device && r->load == NULL && !r->closing) {
+                        remove_wanted(h, at);
+                        touch(r);
+                        grant(r, DYN_OK, NULL);
+                        continue;
+                }
+                if (!r->on_device && !blocked && h->n_loads < MAX_LOADS) {
+                        if (make_room(h, r)) {
+                                touch(r);
+                                load(r);
+                        } else if (impatient(h, r)) {
+                                close_one(h);
+                                blocked = true;
+                        }
+                }
+                at = &r->next_wanted;
+        }
+}
+
+// Granting may want and end others: those come back here, and the round is made again.
+static void pump(struct resident *h)
+{
+        h->again = true;
+        if (h->pumping || h->stopping)
+                return;
+        h->pumping = true;
+        while (h->again) {
+                h->again = false;
+                pump_once(h);
+        }
+        h->pumping = false;
+        keep_ticking(h);
+}
+
+// From outside
+// ------------------------------------------------------------------------------------------------------------------
+
+struct resident *resident_create(const struct resident_options *o)
+{
+        struct resident *h = mem_zalloc(sizeof *h);
+
+        h->o = *o;
+        h->totals.device_budget = o->device_bytes;
+        h->totals.host_budget = o->host_bytes;
+        h->end_of_wanted = &h->first_wanted;
+        uv_timer_init(o->loop, &h->tick);
+        h->tick.data = h;
+        return h;
+}
+
+void resident_stop(struct resident *h)
+{
+        struct dyn_error err;
+
+        h->stopping = true;
+        dyn_fail(&err, DYN_BUSY, "the server is stopping");
+        for (struct resident_load *l = h->loads; l != NULL; l = l->next)
+                uv_cancel((uv_req_t *)&l->work);
+        for (struct residence *r = h->first_wanted; r != NULL; r = r->next_wanted)
+                grant(r, DYN_BUSY, &err);
+        uv_close((uv_handle_t *)&h->tick, NULL);
+}
+
+void resident_destroy(struct resident *h)
+{
+        if (h == NULL)
+                return;
+        assert(h->oldest == NULL && h->n_loads == 0);
+        mem_free(h);
+}
+
+enum dyn_status resident_enter(
+        struct resident *h, struct residence *r, struct dyn_adapter *adapter, struct dyn_error *err)
+{
+        if (adapter->info.bytes > h->o.device_bytes)
+                return dyn_fail(err, DYN_NO_MEMORY,
+                        "it takes %zu bytes on the device, and --adapter-memory allows %zu for all",
+                        adapter->info.bytes, h->o.device_bytes);
+        *r = (struct residence){.adapter = adapter, .house = h};
+        r->end_of_wants = &r->first_want;
+        r->on_host = adapter->files != NULL;
+        h->totals.host_bytes += r->on_host ? adapter->files_bytes : 0;
+        link_newest(r);
+        if (fits(h, r) && h->n_loads < MAX_LOADS && !h->stopping)
+                load(r);
+        trim_host(h);
+        return DYN_OK;
+}
+
+void resident_leave(struct residence *r, void (*gone)(void *ctx), void *ctx)
+{
+        struct resident *h = r->house;
+
+        assert(r->users == 0 && r->first_want == NULL);
+        r->leaving = true;
+        if (r->load != NULL) {
+                r->load->gone = gone;
+                r->load->ctx = ctx;
+                return;
+        }
+        for (struct residence **at = &h->first_wanted; r->wanted; at = &(*at)->next_wanted)
+                if (*at == r) {
+                        remove_wanted(h, at);
+                        break;
+                }
+        if (h->closing == r)
+                h->closing = NULL;
+        if (r->on_device)
+                h->totals.device_bytes -= r->adapter->info.bytes;
+        if (r->on_host)
+                h->totals.host_bytes -= r->adapter->files_bytes;
+        unlink_use(r);
+        gone(ctx);
+        pump(h);
+}
+
+static void enqueue(struct residence *r)
+{
+        struct resident *h = r->house;
+
+        if (r->wanted)
+                return;
+        r->wanted = true;
+        r->next_wanted = NULL;
+        *h->end_of_wanted = r;
+        h->end_of_wanted = &r->next_wanted;
+}
+
+void resident_want(struct residence *r, struct want *w)
+{
+        struct resident *h = r->house;
+
+        w->residence = r;
+        w->next = NULL;
+        w->since = atomic_load_explicit(h->o.steps, memory_order_relaxed);
+        w->since_ns = clock_ns();
+        *r->end_of_wants = w;
+        r->end_of_wants = &w->next;
+        h->totals.waiting++;
+        enqueue(r);
+        pump(h);
+}
+
+void resident_forget(struct want *w)
+{
+        struct residence *r = w->residence;
+
+        if (r == NULL)
+                return;
+        for (struct want **at = &r->first_want; *at != NULL; at = &(*at)->next)
+                if (*at == w) {
+                        *at = w->next;
+                        if (*at == NULL)
+                                r->end_of_wants = at;
+                        break;
+                }
+        w->residence = NULL;
+        r->house->totals.waiting--;
+        keep_ticking(r->house);
+}
+
+void resident_done(struct residence *r)
+{
+        assert(r->users > 0);
+        r->users--;
+        if (r->users == 0)
+                pump(r->house);
+}
+
+void resident_pin(struct residence *r, bool pinned)
+{
+        struct resident *h = r->house;
+
+        r->pinned = pinned;
+        if (pinned && !r->on_device && !h->stopping && make_room(h, r)) {
+                touch(r);
+                load(r);
+        }
+}
+
+struct resident_totals resident_totals(const struct resident *h)
+{
+        return h->totals;
+}
+
+const char *residence_tier(const struct residence *r)
+{
+        if (r->on_device && r->load == NULL)
+                return "device";
+        return r->on_host ? "host" : "disk";
+}
