@@ -223,6 +223,11 @@ const struct engine_metrics *dyn_engine_metrics(const struct dyn_engine *e)
         return &e->metrics;
 }
 
+const struct adapter_host *dyn_engine_adapter_host(const struct dyn_engine *e)
+{
+        return &e->host;
+}
+
 enum dyn_status dyn_adapter_load(
         struct dyn_engine *e, const char *name, const char *path, struct dyn_adapter **out, struct dyn_error *err)
 {

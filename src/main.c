@@ -13,10 +13,11 @@ static void print_usage(FILE *out)
 {
         fputs("dynlora: one base model, many adapters, one batch, over HTTP\n"
               "\n"
-              "  dynlora serve --model PATH [options]   serve a model and its adapters\n"
-              "  dynlora inspect PATH                   say what a model or an adapter folder is\n"
-              "  dynlora version                        say which version this is\n"
-              "  dynlora help                           this text and every option of serve\n",
+              "  dynlora serve --model PATH [..]  serve a model and its adapters\n"
+              "  dynlora inspect PATH             say what a model or an adapter folder is\n"
+              "  dynlora version                  say which version this is\n"
+              "  dynlora help                     this text and every option of serve\n"
+              "  dynlora help conf                      a configuration file with every option\n",
                 out);
 }
 
@@ -62,6 +63,10 @@ int main(int argc, char **argv)
 {
         const char *command = argc > 1 ? argv[1] : "";
 
+        if (strcmp(command, "help") == 0 && argc == 3 && strcmp(argv[2], "conf") == 0) {
+                conf_print_sample(stdout);
+                return 0;
+        }
         if (strcmp(command, "help") == 0 || asks_for_help(argc, argv))
                 return help();
         if (strcmp(command, "serve") == 0)

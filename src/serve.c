@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "http/http.h"
 #include "progress.h"
+#include "sched/stats.h"
 
 struct serve {
         const struct conf *conf;
@@ -184,10 +185,20 @@ static void on_store_read(void *ctx, int n_ready, int n_failed)
         log_ready(s, n_ready);
 }
 
+// Bytes as told, or a share of what is free now.
+static size_t adapter_budget(size_t told, size_t share)
+{
+        return told ? told : mem_available() / share;
+}
+
 static enum dyn_status open_registry(struct serve *s)
 {
         struct registry_options options = {
-                .engine = s->engine,
+                .host = dyn_engine_adapter_host(s->engine),
+                .resident = {.loop = &s->loop,
+                        .device_bytes = adapter_budget(s->conf->adapter_memory, 8),
+                        .host_bytes = adapter_budget(s->conf->host_adapter_memory, 16),
+                        .steps = &dyn_engine_metrics(s->engine)->steps},
                 .loop = &s->loop,
                 .base = s->base,
                 .store = s->conf->adapters,

@@ -77,6 +77,11 @@ struct dyn_adapter_info {
 enum dyn_status dyn_adapter_load(
         struct dyn_engine *, const char *name, const char *path, struct dyn_adapter **, struct dyn_error *);
 
+// Where adapters of this engine are put, for those who move versions between disk, host and device themselves
+// (src/adapt/version.h).
+struct adapter_host;
+const struct adapter_host *dyn_engine_adapter_host(const struct dyn_engine *);
+
 const struct dyn_adapter_info *dyn_adapter_info(const struct dyn_adapter *);
 
 // Counted references, any thread; the last unpin frees. NULL is allowed.

@@ -13,7 +13,7 @@
 #define UNIT_ROWS  16
 #define RANK_TILE  256 // ranks whose v is held at a time
 #define RANK_BLOCK 12  // ranks of A in one item when members share a unit
-#define OUT_BLOCK  96  // outputs of B, the same
+#define OUT_BLOCK  128 // outputs of B, the same
 
 // A unit that takes longer than this is worth two more loops.
 #define SHARE_UNIT_NS 20000.0

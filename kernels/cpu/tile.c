@@ -4,13 +4,19 @@
 
 #define LINE 64 // bytes
 
-// A tile of dots is `outs` rows of w by `rows` rows of x, at most 12 accumulators of the 16 registers.
-#define DOTS_OUTS 4
+// A tile of so many accumulators has a register left for vec_load_with.
+#define SPARING 8
+
+_Static_assert(TILE_COLUMNS % (8 * VEC) == 0, "a tile of sums stays within a block of columns");
+
+// A tile of dots is `outs` rows of w by `rows` rows of x: at most 12 accumulators, which leaves registers for the
+// operands, and at least 8, so that each may wait for its last product.
+#define DOTS_OUTS 8
 #define DOTS_ROWS 4
 #define FEW_ROWS  16
 
 // A tile of sums is `vecs` vectors of columns by `rows` rows.
-#define SUMS_VECS (TILE_COLUMNS / VEC)
+#define SUMS_VECS 8
 #define SUMS_ROWS 3
 
 // Eight more products for each output of a tile, from k on: w and x point there. The side with fewer vectors stays in
@@ -23,7 +29,7 @@ VEC_INLINE void dots_step(const enum dyn_dtype dtype, const int outs, const int 
         if (outs < rows) {
 #pragma GCC unroll 8
                 for (int i = 0; i < outs; i++) {
-                        held[i] = vec_load(w + (size_t)i * w_step, dtype);
+                        held[i] = vec_load_with(w + (size_t)i * w_step, dtype, outs * rows <= SPARING);
                         VEC_PIN(held[i]);
                 }
 #pragma GCC unroll 8
@@ -43,7 +49,7 @@ VEC_INLINE void dots_step(const enum dyn_dtype dtype, const int outs, const int 
         }
 #pragma GCC unroll 8
         for (int i = 0; i < outs; i++) {
-                one = vec_load(w + (size_t)i * w_step, dtype);
+                one = vec_load_with(w + (size_t)i * w_step, dtype, outs * rows <= SPARING);
                 VEC_PIN(one);
 #pragma GCC unroll 8
                 for (int j = 0; j < rows; j++)
@@ -104,7 +110,7 @@ VEC_INLINE void dots_tile(const enum dyn_dtype dtype, const int outs, const int 
         }
 }
 
-// A tile of as many rows as are left, at most four beside up to three outputs, else three.
+// A tile of as many of the rows that are left as fit beside so many outputs.
 VEC_INLINE void dots_left(
         const enum dyn_dtype dtype, const int outs, const struct tile_dots *d, size_t o, size_t far, size_t row)
 {
@@ -112,9 +118,9 @@ VEC_INLINE void dots_left(
 
         if (outs <= 3 && left >= 4)
                 dots_tile(dtype, outs, 4, d, o, far, row);
-        else if (left >= 3)
+        else if (outs <= 4 && left >= 3)
                 dots_tile(dtype, outs, 3, d, o, far, row);
-        else if (left == 2)
+        else if (outs <= 4 && left == 2)
                 dots_tile(dtype, outs, 2, d, o, far, row);
         else
                 dots_tile(dtype, outs, 1, d, o, far, row);
@@ -140,7 +146,9 @@ VEC_INLINE void dots_all(const enum dyn_dtype dtype, const int outs, const struc
 
 VEC_INLINE void dots(const enum dyn_dtype dtype, const struct tile_dots *d)
 {
-        if (d->n_rows < DOTS_ROWS)
+        if (d->n_rows == 1)
+                dots_all(dtype, 8, d);
+        else if (d->n_rows < DOTS_ROWS)
                 dots_all(dtype, 4, d);
         else
                 dots_all(dtype, 3, d);
@@ -190,9 +198,9 @@ VEC_INLINE void sums_tile(const enum dyn_dtype dtype, const int vecs, const int 
         for (int r = 0; r < s->n; r++, b += s->b_bytes) {
                 __m256 by[SUMS_ROWS];
 
-                _mm_prefetch(b + s->ahead, _MM_HINT_T0);
-                if (TILE_COLUMNS * size > LINE)
-                        _mm_prefetch(b + s->ahead + LINE, _MM_HINT_T0);
+#pragma GCC unroll 8
+                for (size_t i = 0; i < (size_t)vecs * VEC * size; i += LINE)
+                        _mm_prefetch(b + i + s->ahead, _MM_HINT_T0);
 #pragma GCC unroll 8
                 for (int j = 0; j < rows; j++) {
                         by[j] = _mm256_set1_ps(c[(size_t)j * s->c_step + (size_t)r]);
@@ -200,8 +208,9 @@ VEC_INLINE void sums_tile(const enum dyn_dtype dtype, const int vecs, const int 
                 }
 #pragma GCC unroll 8
                 for (int i = 0; i < vecs; i++) {
-                        __m256 column = last < VEC ? vec_load_part(b, dtype, last)
-                                                   : vec_load(b + (size_t)i * VEC * size, dtype);
+                        __m256 column =
+                                last < VEC ? vec_load_part(b, dtype, last)
+                                           : vec_load_with(b + (size_t)i * VEC * size, dtype, vecs * rows <= SPARING);
 
 #pragma GCC unroll 8
                         for (int j = 0; j < rows; j++)
@@ -222,12 +231,13 @@ VEC_INLINE void sums_tile(const enum dyn_dtype dtype, const int vecs, const int 
                 }
 }
 
-VEC_INLINE void sums_rows(const enum dyn_dtype dtype, const int rows, const struct tile_sums *s, size_t row)
+VEC_INLINE void sums_rows(
+        const enum dyn_dtype dtype, const int vecs, const int rows, const struct tile_sums *s, size_t row)
 {
-        size_t n_out = (size_t)s->n_out, o = 0;
+        size_t n_out = (size_t)s->n_out, columns = (size_t)vecs * VEC, o = 0;
 
-        for (; o + TILE_COLUMNS <= n_out; o += TILE_COLUMNS)
-                sums_tile(dtype, SUMS_VECS, rows, s, o, VEC, row);
+        for (; o + columns <= n_out; o += columns)
+                sums_tile(dtype, vecs, rows, s, o, VEC, row);
         for (; o + VEC <= n_out; o += VEC)
                 sums_tile(dtype, 1, rows, s, o, VEC, row);
         if (o < n_out)
@@ -239,11 +249,11 @@ VEC_INLINE void sums(const enum dyn_dtype dtype, const struct tile_sums *s)
         size_t row = 0, n_rows = (size_t)s->n_rows;
 
         for (; row + 3 <= n_rows; row += 3)
-                sums_rows(dtype, 3, s, row);
+                sums_rows(dtype, 4, 3, s, row);
         if (row + 2 == n_rows)
-                sums_rows(dtype, 2, s, row);
+                sums_rows(dtype, 4, 2, s, row);
         else if (row + 1 == n_rows)
-                sums_rows(dtype, 1, s, row);
+                sums_rows(dtype, SUMS_VECS, 1, s, row);
 }
 
 static void sums_f32(const struct tile_sums *s)

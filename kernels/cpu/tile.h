@@ -27,7 +27,7 @@ void tile_dots(enum dyn_dtype, const struct tile_dots *);
 #define TILE_AHEAD 2048
 
 // Columns of a block of b below.
-#define TILE_COLUMNS 32
+#define TILE_COLUMNS 64
 
 // y[t] += scale * sum over r of c[t][r] b[r], for t < n_rows.
 struct tile_sums {

@@ -4,6 +4,7 @@
 #define DYNLORA_KERNELS_CPU_VEC_H
 
 #include <immintrin.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -29,8 +30,8 @@ VEC_INLINE size_t vec_bytes(enum dyn_dtype dtype)
 }
 
 // Eight elements from p on. bfloat16: both halves get all eight, then one shuffle puts each element over zeros; its
-// order stays in memory, since a register held for it would be missing in the tile.
-VEC_INLINE __m256 vec_load(const void *p, enum dyn_dtype dtype)
+// order is an operand in memory unless the caller can spare a register for it.
+VEC_INLINE __m256 vec_load_with(const void *p, enum dyn_dtype dtype, const bool spare)
 {
         if (dtype == DYN_F32)
                 return _mm256_loadu_ps(p);
@@ -38,8 +39,16 @@ VEC_INLINE __m256 vec_load(const void *p, enum dyn_dtype dtype)
                 return _mm256_cvtph_ps(_mm_loadu_si128(p));
         __m256i both = _mm256_broadcastsi128_si256(_mm_loadu_si128(p));
 
-        __asm__("vpshufb %1, %0, %0" : "+x"(both) : "m"(vec_bf16_order));
+        if (spare)
+                both = _mm256_shuffle_epi8(both, _mm256_load_si256((const __m256i *)vec_bf16_order));
+        else
+                __asm__("vpshufb %1, %0, %0" : "+x"(both) : "m"(vec_bf16_order));
         return _mm256_castsi256_ps(both);
+}
+
+VEC_INLINE __m256 vec_load(const void *p, enum dyn_dtype dtype)
+{
+        return vec_load_with(p, dtype, true);
 }
 
 // The first n < 8 elements, zeros behind them; reads nothing beyond.
@@ -48,7 +57,7 @@ VEC_INLINE __m256 vec_load_part(const void *p, enum dyn_dtype dtype, size_t n)
         float padded[VEC] = {0};
 
         memcpy(padded, p, n * vec_bytes(dtype));
-        return vec_load(padded, dtype);
+        return vec_load_with(padded, dtype, false);
 }
 
 VEC_INLINE void vec_store_part(float *p, __m256 v, size_t n)

@@ -21,9 +21,9 @@ struct archive_limits archive_limits_default(void);
 // Reads the archive at fd from its beginning to its end and writes adapter_config.json and adapter_model.safetensors to
 // the folder dest (a descriptor), where they must not exist. They lie at the top of the archive or in its single top
 // folder; other files are passed over, but pickles are refused by name. On an error what was written is deleted.
-// DYN_INVALID: no such archive, cut short, damaged, not allowed, or without the two files; the sentence begins with the
-// entry's name where there is one. DYN_UNSUPPORTED: encrypted. DYN_NO_MEMORY: over a limit of bytes, or the disk is
-// full. DYN_IO.
+// DYN_INVALID: no such archive, cut short, damaged, over a limit, not allowed, or without the two files; the sentence
+// begins with the entry's name where it is about one. DYN_UNSUPPORTED: encrypted, or a pickle. DYN_NO_MEMORY: the disk
+// is full. DYN_IO.
 enum dyn_status archive_unpack(int fd, int dest, const struct archive_limits *, struct dyn_error *);
 
 #endif

@@ -81,7 +81,7 @@ static void work(uv_work_t *req)
         if (l->status == DYN_OK)
                 l->status = compare(l, &same);
         if (l->status == DYN_OK && !same)
-                l->status = dyn_adapter_load(l->registry->engine, l->name, l->path, &l->adapter, &l->error);
+                l->status = version_open(l->registry->host, l->name, l->path, &l->adapter, &l->error);
 }
 
 // Back on the loop
@@ -110,11 +110,11 @@ static void count_in_scan(struct scan *s, bool ready)
         }
 }
 
-static void tell(const struct load *l)
+static void tell(const struct load *l, enum registry_outcome outcome)
 {
         if (l->status != DYN_OK) {
                 log_warn("adapter %s: %s", l->name, l->error.text);
-        } else if (l->adapter != NULL) {
+        } else if (outcome != REGISTRY_SAME) {
                 const struct dyn_adapter_info *info = dyn_adapter_info(l->adapter);
 
                 log_write(l->scan ? LOG_DEBUG : LOG_INFO,
@@ -147,26 +147,36 @@ static void unlink_load(struct load *l)
                 l->entry->load = NULL;
 }
 
-// Publishes or notes the failure.
-static enum registry_outcome enter(struct load *l)
+// A folder of the store stays listed with what is wrong with it.
+static void note_failure(struct load *l)
 {
         struct registered *e = l->entry;
-        struct registry_totals *totals = &l->registry->totals;
+
+        l->registry->totals.failures += l->status != DYN_CONFLICT && l->status != DYN_BUSY;
+        if (l->scan == NULL || e == NULL)
+                return;
+        mem_free(e->failure);
+        mem_free(e->failed_source);
+        e->failure = mem_strdup(l->error.text);
+        e->failed_source = mem_strdup(l->path);
+}
+
+static enum registry_outcome enter(struct load *l)
+{
         enum registry_outcome outcome = REGISTRY_SAME;
 
-        if (l->status != DYN_OK) {
-                totals->failures += l->status != DYN_CONFLICT && l->status != DYN_BUSY;
-                if (l->scan != NULL && e != NULL) {
-                        mem_free(e->failure);
-                        mem_free(e->failed_source);
-                        e->failure = mem_strdup(l->error.text);
-                        e->failed_source = mem_strdup(l->path);
+        if (l->status == DYN_OK && l->adapter != NULL) {
+                outcome = l->entry->pub.current ? REGISTRY_UPDATED : REGISTRY_NEW;
+                l->status = book_publish(l->entry, l->adapter, &l->error);
+                if (l->status == DYN_OK) {
+                        l->registry->totals.loads++;
+                } else {
+                        dyn_fail_in(&l->error, l->path);
+                        dyn_adapter_unpin(l->adapter);
                 }
-        } else if (l->adapter != NULL) {
-                outcome = e->pub.current ? REGISTRY_UPDATED : REGISTRY_NEW;
-                book_publish(e, l->adapter);
-                totals->loads++;
         }
+        if (l->status != DYN_OK)
+                note_failure(l);
         return outcome;
 }
 
@@ -176,8 +186,8 @@ static void after(uv_work_t *req, int uv_status)
 
         judge(l, uv_status);
         unlink_load(l);
-        tell(l);
         enum registry_outcome outcome = enter(l);
+        tell(l, outcome);
 
         if (l->entry != NULL)
                 book_settle(l->entry);
@@ -295,6 +305,7 @@ enum dyn_status registry_scan_store(
 void registry_stop(struct registry *r)
 {
         r->stopping = true;
+        resident_stop(r->resident);
         for (struct load *l = r->loads; l != NULL; l = l->next)
                 uv_cancel((uv_req_t *)&l->work);
 }

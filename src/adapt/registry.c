@@ -70,10 +70,15 @@ struct registered *book_add(struct registry *r, const char *name)
         return e;
 }
 
-void book_publish(struct registered *e, struct dyn_adapter *adapter)
+enum dyn_status book_publish(struct registered *e, struct dyn_adapter *adapter, struct dyn_error *err)
 {
         struct held *v = mem_zalloc(sizeof *v);
+        enum dyn_status st = resident_enter(e->registry->resident, &v->residence, adapter, err);
 
+        if (st) {
+                mem_free(v);
+                return st;
+        }
         v->pub.entry = &e->pub;
         v->pub.adapter = adapter;
         v->sequence = ++e->last_sequence;
@@ -83,24 +88,49 @@ void book_publish(struct registered *e, struct dyn_adapter *adapter)
         mem_free(e->failure);
         mem_free(e->failed_source);
         e->failure = e->failed_source = NULL;
+        return DYN_OK;
 }
 
-// Frees the versions that nobody can use any more. Returns the oldest one that still drains, UINT64_MAX if none does.
+// The house has let go of a version.
+static void on_left(void *ctx)
+{
+        struct held *v = ctx;
+        struct registered *e = (struct registered *)v->pub.entry; // pub comes first
+        struct held **at = &e->versions;
+
+        while (*at != v)
+                at = &(*at)->next;
+        *at = v->next;
+        dyn_adapter_unpin(v->pub.adapter);
+        mem_free(v);
+        if (!e->settling)
+                book_settle(e);
+}
+
+static struct held *find_unused(struct registered *e)
+{
+        for (struct held *v = e->versions; v != NULL; v = v->next)
+                if (&v->pub != e->pub.current && v->pub.in_flight == 0 && !v->leaving)
+                        return v;
+        return NULL;
+}
+
+// Lets the versions go that nobody can use any more. Returns the oldest one that is still there, UINT64_MAX if there is
+// none.
 static uint64_t free_drained(struct registered *e)
 {
         uint64_t oldest = UINT64_MAX;
+        struct held *v;
 
-        for (struct held **at = &e->versions, *v; (v = *at) != NULL;) {
-                if (&v->pub != e->pub.current && v->pub.in_flight == 0) {
-                        *at = v->next;
-                        dyn_adapter_unpin(v->pub.adapter);
-                        mem_free(v);
-                        continue;
-                }
+        e->settling = true;
+        while ((v = find_unused(e)) != NULL) {
+                v->leaving = true;
+                resident_leave(&v->residence, on_left, v);
+        }
+        e->settling = false;
+        for (v = e->versions; v != NULL; v = v->next)
                 if (&v->pub != e->pub.current)
                         oldest = v->sequence;
-                at = &v->next;
-        }
         return oldest;
 }
 
@@ -181,7 +211,7 @@ enum dyn_status registry_create(struct registry **out, const struct registry_opt
         struct registry *r = mem_zalloc(sizeof *r);
         enum dyn_status st = DYN_OK;
 
-        r->engine = options->engine;
+        r->host = options->host;
         r->loop = options->loop;
         r->base = mem_strdup(options->base);
         r->store = options->store ? mem_strdup(options->store) : NULL;
@@ -192,6 +222,8 @@ enum dyn_status registry_create(struct registry **out, const struct registry_opt
         if (st) {
                 registry_destroy(r);
                 r = NULL;
+        } else {
+                r->resident = resident_create(&options->resident);
         }
         *out = r;
         return st;
@@ -211,6 +243,7 @@ void registry_destroy(struct registry *r)
                 e->failure = NULL;
                 book_settle(e);
         }
+        resident_destroy(r->resident);
         mem_free(r->entries);
         roots_finish(&r->roots);
         mem_free(r->base);
@@ -295,6 +328,24 @@ enum dyn_status registry_resolve(
         return DYN_OK;
 }
 
+// pub comes first in a held one.
+void registry_want(struct adapter_version *v, struct want *w)
+{
+        resident_want(&((struct held *)v)->residence, w);
+}
+
+void registry_release(struct adapter_version *v)
+{
+        resident_done(&((struct held *)v)->residence);
+}
+
+const char *adapter_entry_tier(const struct adapter_entry *entry)
+{
+        const struct registered *e = (const struct registered *)entry;
+
+        return e->versions ? residence_tier(&e->versions->residence) : "disk";
+}
+
 void registry_begin(struct adapter_version *v)
 {
         v->in_flight++;
@@ -341,5 +392,8 @@ const struct adapter_entry *registry_at(const struct registry *r, int i)
 
 struct registry_totals registry_totals(const struct registry *r)
 {
-        return r->totals;
+        struct registry_totals totals = r->totals;
+
+        totals.resident = resident_totals(r->resident);
+        return totals;
 }

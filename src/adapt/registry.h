@@ -11,6 +11,7 @@
 
 #include <uv.h>
 
+#include "adapt/resident.h"
 #include "dynlora/engine.h"
 
 struct registry;
@@ -20,7 +21,7 @@ enum adapter_state { ADAPTER_LOADING, ADAPTER_READY, ADAPTER_DRAINING, ADAPTER_F
 // "loading", ...
 const char *adapter_state_name(enum adapter_state);
 
-// A version of a name, published or draining. It stays, and its adapter stays pinned, while in_flight is not 0.
+// A version of a name, published or draining. It stays while in_flight is not 0.
 struct adapter_version {
         struct adapter_entry *entry;
         struct dyn_adapter *adapter;
@@ -46,7 +47,8 @@ struct adapter_entry {
 const struct dyn_adapter_info *adapter_entry_info(const struct adapter_entry *);
 
 struct registry_options {
-        struct dyn_engine *engine;
+        const struct adapter_host *host; // where adapters are put; outlives the registry
+        struct resident_options resident;
         uv_loop_t *loop;
         const char *base;         // the base's id in the API: no adapter may take it
         const char *store;        // the store's folder; NULL: there is none
@@ -107,7 +109,11 @@ enum dyn_status registry_check_path(const struct registry *, const char *path, s
 // that version is not the published one. Call registry_begin before control returns to the loop.
 enum dyn_status registry_resolve(struct registry *, const char *name, struct adapter_version **, struct dyn_error *);
 
-// Counts a request in, and out with the tokens that it used. Between the two the version and its adapter stay.
+// Counts a request in, and out with the tokens that it used. Between the two the version stays. It can run once the
+// version is on the device: registry_want grants that, perhaps at once; registry_release gives it back when it was
+// granted.
+void registry_want(struct adapter_version *, struct want *);
+void registry_release(struct adapter_version *);
 void registry_begin(struct adapter_version *);
 void registry_end(struct adapter_version *, uint64_t tokens);
 
@@ -118,8 +124,12 @@ const struct adapter_entry *registry_find(const struct registry *, const char *n
 int registry_count(const struct registry *);
 const struct adapter_entry *registry_at(const struct registry *, int i);
 
+// "device", "host" or "disk": where the entry's version is.
+const char *adapter_entry_tier(const struct adapter_entry *);
+
 // Since the start, for the metrics page.
 struct registry_totals {
+        struct resident_totals resident;
         uint64_t loads;    // that were published
         uint64_t failures; // that were refused
         uint64_t removals; // names unregistered

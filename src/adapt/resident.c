@@ -330,7 +330,10 @@ void resident_stop(struct resident *h)
 {
         struct dyn_error err;
 
+        if (h->stopping)
+                return;
         h->stopping = true;
+        h->ticking = false;
         dyn_fail(&err, DYN_BUSY, "the server is stopping");
         for (struct resident_load *l = h->loads; l != NULL; l = l->next)
                 uv_cancel((uv_req_t *)&l->work);

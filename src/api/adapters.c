@@ -38,7 +38,7 @@ static void write_entry(struct writer *w, const struct adapter_entry *entry)
         writer_member_string(w, "name", entry->name);
         write_info(w, info);
         writer_member_string(w, "state", adapter_state_name(entry->state));
-        writer_member_string(w, "tier", info ? "device" : "disk");
+        writer_member_string(w, "tier", adapter_entry_tier(entry));
         writer_member_bool(w, "merged", false);
         writer_member_bool(w, "pinned", false);
         writer_member_string(w, "mode", "unmerged");

@@ -1,5 +1,6 @@
 #include "api/generation.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
@@ -74,6 +75,8 @@ static void count_out(struct generation *g)
         t->prompt_tokens += n_prompt;
         t->completion_tokens += n_answer;
         metric_observe(&api->counters.request_seconds, (double)(clock_ns() - g->arrived_ns) * 1e-9);
+        if (g->granted)
+                registry_release(g->version);
         if (g->version != NULL)
                 registry_end(g->version, n_prompt + n_answer);
         *g->link = g->next;
@@ -130,6 +133,12 @@ static void on_abort(struct http_exchange *x, void *user)
 
         g->exchange = NULL;
         g->aborted = true;
+        if (g->wanting) {
+                resident_forget(&g->want);
+                g->wanting = false;
+                complete(g);
+                return;
+        }
         generation_cancel(g);
 }
 
@@ -156,6 +165,57 @@ static bool submit(struct generation *g, struct problem *p)
         return true;
 }
 
+// Into the engine, now that its adapter is on the device.
+static void start(struct generation *g)
+{
+        struct problem p = {0};
+
+        if (!submit(g, &p)) {
+                refuse(g, &p);
+                if (g->n_submitted == 0)
+                        complete(g);
+                return;
+        }
+        if (g->params.stream)
+                stream_begin(g);
+}
+
+static void on_granted(struct want *w, enum dyn_status st, const struct dyn_error *error)
+{
+        struct generation *g = (struct generation *)((char *)w - offsetof(struct generation, want));
+        struct problem p = {.about = ABOUT_SERVER};
+
+        g->wanting = false;
+        g->granted = st == DYN_OK;
+        if (g->granted) {
+                start(g);
+                return;
+        }
+        p.err = *error;
+        problem_of(&p, "adapter", "adapter_unavailable");
+        refuse(g, &p);
+        complete(g);
+}
+
+// Those who wait for an adapter to come count against the queue like those who wait for a row.
+static void want_adapter(struct generation *g)
+{
+        struct api *api = g->api;
+        struct problem p = {0};
+
+        if (registry_totals(api->registry).resident.waiting >= api->max_queue) {
+                dyn_fail(&p.err, DYN_BUSY, "%d requests wait already: try again later", api->max_queue);
+                problem_of(&p, NULL, "queue_full");
+                g->rejected = true;
+                refuse(g, &p);
+                complete(g);
+                return;
+        }
+        g->wanting = true;
+        g->want.granted = on_granted;
+        registry_want(g->version, &g->want);
+}
+
 void generation_begin(struct api *api, struct http_exchange *x, const struct generation_form *form)
 {
         struct problem p = {0};
@@ -174,15 +234,11 @@ void generation_begin(struct api *api, struct http_exchange *x, const struct gen
                 return;
         }
         count_in(g);
-        if (!submit(g, &p)) {
-                refuse(g, &p);
-                if (g->n_submitted == 0)
-                        complete(g);
-                return;
-        }
         http_on_abort(x, on_abort, g);
-        if (g->params.stream)
-                stream_begin(g);
+        if (g->version != NULL)
+                want_adapter(g);
+        else
+                start(g);
 }
 
 // Events

@@ -53,6 +53,8 @@ struct generation {
         cJSON *body; // params, stops and prompts borrow from it
         struct params params;
         struct adapter_version *version; // NULL is the base; counted in while this lives
+        struct want want;                // for the version to be on the device
+        bool wanting, granted;
         struct prompts prompts;
         struct stop_set stops;
         struct tokens stop_ids; // those of the request, then the model's

@@ -39,6 +39,7 @@ struct conf {
 
         char *backend;
         int threads;      // 0: one for each core
+        size_t adapter_memory, host_adapter_memory; // bytes; 0: a share of free memory
         size_t kv_memory; // bytes; 0: a share of free memory
         enum dyn_dtype kv_dtype;
         int max_rows, max_queue, step_tokens;

@@ -65,11 +65,7 @@ void conf_print_help(FILE *out)
                 print_option(out, &conf_rows[i]);
         }
         fputs("\n", out);
-        wrap(out,
-                "Defaults are in parentheses. A SIZE is in bytes, or 512M, 1.5G and the like. Each option is also an "
-                "environment variable (--max-rows 32: DYNLORA_MAX_ROWS=32) and a line of the --config file "
-                "(max-rows = 32). A flag goes before the environment, which goes before the file.",
-                WIDTH, "");
+        fputs("Defaults are in parentheses. A SIZE is in bytes, or 512M, 1.5G and the like.\n", out);
 }
 
 void conf_print_sample(FILE *out)

@@ -31,6 +31,12 @@ const struct conf_row conf_rows[] = {
          "The adapter store: each folder in it is an adapter of that name, loaded at start.", .group = "Adapters"},
         {"adapter-root", CONF_LIST, AT(adapter_roots), NULL, "DIR",
          "Where a registration by path may point, beside the store. May be given several times."},
+        {"adapter-memory", CONF_SIZE, AT(adapter_memory), "0", "SIZE",
+         "Memory for adapters that are ready to run; others wait on the host or on disk and come when they are asked for. "
+         "0 is a share of what is free at start.", .max = INT64_MAX},
+        {"host-adapter-memory", CONF_SIZE, AT(host_adapter_memory), "0", "SIZE",
+         "Memory for files of adapters that are not ready to run, so that they need not be read again. "
+         "0 is a share of what is free at start.", .max = INT64_MAX},
 
         {"listen", CONF_STRING, AT(listen), "127.0.0.1:8000", "HOST:PORT",
          "The address to serve; port 0 picks a free one. unix:PATH is a Unix socket.", .group = "HTTP"},

@@ -20,14 +20,16 @@ static const struct dyn_site sites[] = {
         {"model.layers.1.self_attn.v_proj", 1, 8, 4},
 };
 
+static volatile unsigned sum; // so that reads are not optimised away
+
 static unsigned touch(const struct dyn_tensor *t)
 {
         const unsigned char *bytes = t->data;
-        unsigned sum = 0;
+        unsigned total = 0;
 
         for (size_t i = 0; i < t->bytes; i++)
-                sum += bytes[i];
-        return sum;
+                total += bytes[i];
+        return total;
 }
 
 static void lower(const struct dyn_adapter_folder *folder)
@@ -36,7 +38,6 @@ static void lower(const struct dyn_adapter_folder *folder)
         const struct dyn_adapter_kind *kind;
         struct dyn_lowered lowered;
         struct dyn_error err;
-        volatile unsigned sum = 0;
 
         if (dyn_adapter_kind_find(folder, &kind, &err) || kind->lower(folder, &table, &lowered, &err))
                 return;

@@ -127,7 +127,7 @@ def test_a_mixed_batch_shares_its_steps(tiny):
 
 @pytest.fixture(scope="module")
 def smollm2_requests():
-    return list(make_requests(SMOL, 60, 24, 49000))
+    return list(make_requests(SMOL, 40, 48, 49000))
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +136,7 @@ def smollm2_alone(smollm2, smollm2_requests):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("pages", [500, 10])
+@pytest.mark.parametrize("pages", [500, 8])
 def test_smollm2_together(start, models, smollm2_store, smollm2_requests, smollm2_alone, pages):
     model = f"{models}/SmolLM2-135M-Instruct"
     with start("--model", model, "--adapters", smollm2_store, "--kv-memory", pages * page_bytes(start, model), "--step-tokens", 48) as server:

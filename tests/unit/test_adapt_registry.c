@@ -1,5 +1,5 @@
-// src/adapt/registry.c, loads.c and roots.c on a real loop and its pool, with a device that is host memory. The engine
-// is this file: its dyn_adapter_load can be made to wait at a gate.
+// src/adapt/registry.c, loads.c and roots.c on a real loop and its pool, with a device that is host memory. Opening a
+// version can be made to wait at a gate.
 #include "harness.h"
 
 #include <pthread.h>
@@ -17,14 +17,22 @@
 static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER; // held: loads wait
 static atomic_int at_gate;
 
-enum dyn_status dyn_adapter_load(
-        struct dyn_engine *engine, const char *name, const char *path, struct dyn_adapter **out, struct dyn_error *err)
+// Linked in place of version_open.
+enum dyn_status __real_version_open(const struct adapter_host *, const char *name, const char *path,
+        struct dyn_adapter **out, struct dyn_error *err);
+enum dyn_status __wrap_version_open(const struct adapter_host *, const char *name, const char *path,
+        struct dyn_adapter **out, struct dyn_error *err);
+
+enum dyn_status __wrap_version_open(const struct adapter_host *host, const char *name, const char *path,
+        struct dyn_adapter **out, struct dyn_error *err)
 {
         atomic_fetch_add(&at_gate, 1);
         pthread_mutex_lock(&gate);
         pthread_mutex_unlock(&gate);
-        return adapter_load(&test_host, name, path, out, err);
+        return __real_version_open(host, name, path, out, err);
 }
+
+static _Atomic uint64_t steps;
 
 // A registry over a new store, with the folders one and other (other content), broken, and one more root.
 struct world {
@@ -58,6 +66,8 @@ static int set_up(void **state)
         adapter_folder_write_to(w->other, &(struct adapter_folder){.seed = 1});
         adapter_folder_write_to(w->broken, &broken_folder);
         struct registry_options options = {
+                .host = &test_host,
+                .resident = {.loop = &w->loop, .device_bytes = 1 << 20, .host_bytes = 1 << 20, .steps = &steps},
                 .loop = &w->loop,
                 .base = "smollm2",
                 .store = w->store,
@@ -641,7 +651,10 @@ static void a_store_that_is_no_folder_is_refused(void **state)
 static void without_a_store_a_load_needs_a_path_under_a_root(void **state)
 {
         struct world *w = *state;
-        struct registry_options options = {.loop = &w->loop, .base = "b"};
+        struct registry_options options = {.host = &test_host,
+                .resident = {.loop = &w->loop, .device_bytes = 1 << 20, .steps = &steps},
+                .loop = &w->loop,
+                .base = "b"};
         struct registry *r;
         struct counts c = {0};
         struct dyn_error err;
@@ -652,6 +665,8 @@ static void without_a_store_a_load_needs_a_path_under_a_root(void **state)
         assert_int_equal(registry_check_path(r, w->one, &err), DYN_FORBIDDEN);
         assert_int_equal(registry_scan_store(r, on_scanned, &c, &err), DYN_OK);
         assert_int_equal(c.calls, 1);
+        registry_stop(r);
+        uv_run(&w->loop, UV_RUN_DEFAULT);
         registry_destroy(r);
 }
 

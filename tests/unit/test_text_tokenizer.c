@@ -228,6 +228,32 @@ static void user_text_cannot_forge_a_special_token(void **state)
         tokenizer_destroy(t);
 }
 
+// Unknown characters: apart or as one token; and those of which only some bytes have a token.
+static void unknown_characters_are_fused_if_the_model_says_so(void **state)
+{
+        static const char json[] =
+                "{\"model\": {\"vocab\": {\"<unk>\": 0, \"a\": 1, \"<0xC3>\": 2, \"<0xA4>\": 3}, \"merges\": [],"
+                "\"unk_token\": \"<unk>\", \"byte_fallback\": true, \"fuse_unk\": %s},"
+                "\"decoder\": {\"type\": \"Fuse\"}}";
+        static const int32_t expected[2][7] = {{0, 0, 1, 2, 3, 1, 0}, {0, 1, 2, 3, 1, 0}};
+
+        for (int fuse = 0; fuse < 2; fuse++) {
+                char *text = mem_printf(json, fuse ? "true" : "false");
+                struct tokenizer *t = data_parse(text);
+                struct tokens ids = {0};
+
+                tokenizer_encode(t,
+                        "xya\xc3\xa4"
+                        "a\xc3\xa5",
+                        8, true, true, &ids);
+                assert_int_equal(ids.n, 7 - fuse);
+                assert_memory_equal(ids.ids, expected[fuse], (size_t)ids.n * sizeof *ids.ids);
+                tokens_free(&ids);
+                tokenizer_destroy(t);
+                mem_free(text);
+        }
+}
+
 static void expect_round_trip(const struct tokenizer *t, const char *unit, const char *last)
 {
         struct buf text = {0}, back = {0};
@@ -286,6 +312,7 @@ int main(void)
                 cmocka_unit_test(the_sentencepiece_vectors_hold),
                 cmocka_unit_test(sentencepiece_adds_its_bos),
                 cmocka_unit_test(user_text_cannot_forge_a_special_token),
+                cmocka_unit_test(unknown_characters_are_fused_if_the_model_says_so),
                 cmocka_unit_test(a_megabyte_of_anything_is_encoded_in_linear_time),
         };
 

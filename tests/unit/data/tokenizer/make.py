@@ -95,6 +95,8 @@ def byte_level(pre, size=700, normalizer=None, **options):
 def rebuild(tk, **options):  # with changed members of "model"
     j = json.loads(tk.to_str())
     j["model"].update(options)
+    if options.get("ignore_merges"):  # and some tokens that merges do not reach
+        del j["model"]["merges"][100::5]
     return Tokenizer.from_str(json.dumps(j))
 
 def add(tk):
@@ -170,6 +172,8 @@ def steps():
             r"\v|\t|\f|\e|\a", r"\.\,\ \#", r"\p{M}|\p{P}|\p{S}|\p{Z}|\p{Cc}", r"[^a-z]{1,4}", r"x*",
     ]:
         yield dict(pre_tokenizer=S([split(pattern), BYTES]))
+    for pattern in [r"\s", r"[\s]", r"\S", r"[\S]", r"\w", r"\W", r"[\w]", r"\d"]:
+        yield dict(pre_tokenizer=S([split(pattern, "removed"), BYTES]))
     yield dict(pre_tokenizer=S([P.Whitespace(), BYTES]))
     yield dict(pre_tokenizer=S([P.WhitespaceSplit(), BYTES]))
     yield dict(pre_tokenizer=S([P.Digits(individual_digits=False), BYTES]))
@@ -285,7 +289,8 @@ def main():
         n = tk.get_vocab_size()
         ids = [encode(tk, t) for t in TEXTS]
         some = (ids[::7] + [[rng.randrange(n) for _ in range(rng.randint(1, 9))]
-                            for _ in range(40)] + [[], [n + 5], [tk.token_to_id("<|end|>")] * 2])
+                            for _ in range(40)] + [[], [n + 5], [tk.token_to_id("<|end|>")] * 2,
+                                                 [ids[0][0] if ids[0] else 5, tk.token_to_id("foo bar")]])
         if name == "llama2":
             byte = lambda b: tk.token_to_id(f"<0x{b:02X}>")
             some += [[byte(b) for b in raw] for raw in BROKEN + ["€".encode(), "👍x".encode(), b"\xe2\x82\xac\xff"]]
@@ -306,7 +311,7 @@ def main():
             gguf(name + ".gguf", tk,
                  dict(smollm="smollm", llama3="llama-bpe", qwen2="qwen2")[name], "{{ " + name + " }}")
     base = byte_level(BYTES, size=900)
-    texts = [t for t in FIXED if len(t) < 90][::3] + TEXTS[-12:]
+    texts = ["\u180e a\u180eb", "\u200d\u200cx \u00b2"] + [t for t in FIXED if len(t) < 90][::3] + TEXTS[-12:]
     cases = []
     for parts in steps():
         tk = Tokenizer.from_str(base.to_str())

@@ -1,0 +1,79 @@
+// The insides of the store on disk, shared by store.c, stage.c, listing.c, tidy.c, hidden.c and settings.c. Nobody else
+// includes this.
+#ifndef DYNLORA_ADAPT_SHELF_H
+#define DYNLORA_ADAPT_SHELF_H
+
+#include <sys/types.h>
+
+#include "adapt/store.h"
+
+#define STORE_NAME_MAX 128
+
+// A process, told apart from all others that ever shared the store.
+struct owner {
+        char host[40];            // no '-' in it; another one after a reboot and in another container
+        long pid;                 // there
+        unsigned long long start; // when it began, in ticks of that host's clock
+};
+
+struct store {
+        char *path, *real; // as it was given; absolute, without links
+        int dir;           // its descriptor
+        struct owner self;
+};
+
+// Errors
+// ---------------------------------------------------------------------------------------------------------------------
+
+// "folder/name: reason" for an errno, or "folder: reason" if name is NULL.
+enum dyn_status shelf_fail(struct dyn_error *, const char *folder, const char *name, int error);
+
+// fsync of a folder, which some network file systems do not have: that is no error. errno on false.
+bool shelf_sync_folder(int fd);
+
+// All of it, or errno and false.
+bool shelf_write(int fd, const void *data, size_t len);
+
+// Hidden names
+// ---------------------------------------------------------------------------------------------------------------
+
+enum hidden_kind {
+        HIDDEN_STAGE, // .stage-OWNER-N: being filled, or what was swapped out of a name
+        HIDDEN_GONE,  // .gone-OWNER-N: taken out of the store
+        HIDDEN_OLD,   // .old-NAME-OWNER-N: aside while the new one is renamed in; put back if that never happened
+};
+
+struct hidden {
+        enum hidden_kind kind;
+        char name[STORE_NAME_MAX + 1]; // HIDDEN_OLD: what it was called; else ""
+        struct owner owner;
+};
+
+struct owner owner_self(void);
+
+// Whether a process of this host has ended. False for those of other hosts.
+bool owner_is_dead(const struct store *, const struct owner *);
+bool owner_is_here(const struct store *, const struct owner *);
+
+// The next name of a kind that this process has not used; name is for HIDDEN_OLD. Written to out.
+void hidden_next(const struct store *, enum hidden_kind, const char *name, char out[256]);
+
+// Whether a folder entry is one of ours.
+bool hidden_parse(const char *text, struct hidden *);
+
+// Deletes a file, a link or a whole folder; links are never followed. True if nothing is left of it, else errno.
+bool hidden_delete(int dir, const char *name);
+
+// Settings
+// -------------------------------------------------------------------------------------------------------------------
+
+// Reads dynlora.json of a folder. Where there is none, settings are the default ones and *target NULL: DYN_OK.
+// *target, if not NULL, is the caller's to free. label begins the error. DYN_INVALID, DYN_IO.
+enum dyn_status settings_read(
+        int folder, const char *label, struct store_settings *, char **target, struct dyn_error *err);
+
+// Writes a file of that name, new and synced.
+enum dyn_status settings_write(int folder, const char *label, const char *file, const struct store_settings *,
+        const char *target, struct dyn_error *err);
+
+#endif
