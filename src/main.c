@@ -17,7 +17,7 @@ static void print_usage(FILE *out)
               "  dynlora inspect PATH             say what a model or an adapter folder is\n"
               "  dynlora version                  say which version this is\n"
               "  dynlora help                     this text and every option of serve\n"
-              "  dynlora help conf                      a configuration file with every option\n",
+              "  dynlora help conf                a configuration file with every option\n",
                 out);
 }
 

@@ -305,6 +305,8 @@ static enum dyn_status listen_first(struct serve *s)
                 .ctx = s->api,
                 .max_header = c->max_header,
                 .max_body = c->max_body,
+                .max_upload = c->max_upload,
+                .upload_folder = c->adapters,
                 .max_connections = c->max_connections,
                 .header_seconds = c->header_timeout,
                 .body_seconds = c->body_timeout,

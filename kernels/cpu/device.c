@@ -33,6 +33,7 @@ enum dyn_status cpu_open(struct dyn_device **out, const struct dyn_device_option
         if (dev->options.n_threads <= 0)
                 dev->options.n_threads = team_cores();
         dev->team = team_create(dev->options.n_threads);
+        pool_init(&dev->patches);
         *out = dev;
         return DYN_OK;
 }
@@ -42,6 +43,7 @@ void cpu_close(struct dyn_device *dev)
         if (dev == NULL)
                 return;
         team_destroy(dev->team);
+        pool_finish(&dev->patches);
         mem_unmap(dev->scratch, dev->scratch_bytes);
         mem_free(dev);
 }
@@ -150,18 +152,20 @@ enum dyn_status cpu_lowrank_begin(struct dyn_device *dev, struct dyn_lowrank *p,
 enum dyn_status cpu_lowrank_alloc(
         struct dyn_device *dev, struct dyn_lowrank *p, size_t a_bytes, size_t b_bytes, struct dyn_error *err)
 {
-        p->a = cpu_alloc(dev, a_bytes);
-        p->b = cpu_alloc(dev, b_bytes);
-        if (p->a && p->b)
-                return DYN_OK;
-        cpu_lowrank_free(dev, p);
-        return dyn_fail(err, DYN_NO_MEMORY, "patch: the system refuses %zu bytes", a_bytes + b_bytes);
+        size_t b_at = (a_bytes + ALIGN - 1) / ALIGN * ALIGN;
+
+        p->a = pool_alloc(&dev->patches, b_at + b_bytes);
+        if (p->a == NULL) {
+                *p = (struct dyn_lowrank){0};
+                return dyn_fail(err, DYN_NO_MEMORY, "patch: the system refuses %zu bytes", a_bytes + b_bytes);
+        }
+        p->b = (char *)p->a + b_at;
+        return DYN_OK;
 }
 
 void cpu_lowrank_free(struct dyn_device *dev, struct dyn_lowrank *p)
 {
-        cpu_free(dev, p->a);
-        cpu_free(dev, p->b);
+        pool_free(&dev->patches, p->a);
         *p = (struct dyn_lowrank){0};
 }
 

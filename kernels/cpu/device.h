@@ -3,6 +3,7 @@
 #ifndef DYNLORA_KERNELS_CPU_DEVICE_H
 #define DYNLORA_KERNELS_CPU_DEVICE_H
 
+#include "cpu/pool.h"
 #include "dynlora/backend.h"
 
 struct team;
@@ -10,6 +11,7 @@ struct team;
 struct dyn_device {
         struct team *team;
         struct dyn_device_options options; // with n_threads set
+        struct pool patches;               // a and b of a patch are one block
         void *scratch;                     // (scratch_bytes), the fast backend's, mapped at open
         size_t scratch_bytes;
 };

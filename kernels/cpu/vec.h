@@ -18,8 +18,15 @@
 // Keeps gcc from turning a load that several products share back into a memory operand of each of them.
 #define VEC_PIN(v) __asm__("" : "+x"(v))
 
-// Before loops over the registers of a tile: unrolled early, so that gcc keeps the tile in registers.
-#define VEC_UNROLL _Pragma("GCC unroll 8")
+// VEC_UNROLL comes before loops over the registers of a tile: unrolled early they stay in registers. VEC_KEEP_LOOP
+// before a loop that would need more registers unrolled.
+#ifdef __clang__
+#define VEC_UNROLL    _Pragma("clang loop unroll(full)")
+#define VEC_KEEP_LOOP _Pragma("clang loop unroll(disable)")
+#else
+#define VEC_UNROLL    _Pragma("GCC unroll 16")
+#define VEC_KEEP_LOOP _Pragma("GCC unroll 1")
+#endif
 
 static const int8_t vec_bf16_order[32] __attribute__((aligned(32))) = {-1, -1, 0, 1, -1, -1, 2, 3, -1, -1, 4, 5, -1, -1,
         6, 7, -1, -1, 8, 9, -1, -1, 10, 11, -1, -1, 12, 13, -1, -1, 14, 15};

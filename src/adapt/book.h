@@ -7,6 +7,7 @@
 #include "adapt/folder.h"
 #include "adapt/registry.h"
 #include "adapt/roots.h"
+#include "adapt/store.h"
 
 struct load;
 
@@ -18,10 +19,20 @@ struct held {
         struct held *next; // the one before it
 };
 
-// Somebody who waits until no draining version up to a sequence is left.
+// The folders of the store that are still being read for the first time.
+struct scan {
+        void (*done)(void *ctx, int n_ready, int n_failed);
+        void *ctx;
+        int n, n_ready, n_failed;
+        int64_t began, told; // nanoseconds
+};
+
+// Somebody who waits until the store has let go of the name and, with drained, no draining version up to a sequence is
+// left.
 struct waiter {
         uint64_t until;
-        void (*gone)(void *ctx);
+        bool drained;
+        registry_gone *gone;
         void *ctx;
         struct waiter *next;
 };
@@ -31,17 +42,29 @@ struct registered {
         struct registry *registry;
         struct held *versions; // newest first; current is one of them
         uint64_t last_sequence;
-        struct load *load; // running for this name, or NULL
+        struct load *load;   // running for this name, or NULL
+        struct chore *chore; // a change of the store for this name, or NULL
+        bool in_store;       // the store has the name
+        uint64_t signature;  // of what the store held when it was last read, 0: never
+        uint64_t changing;   // another one, seen once: it is read when it has held still
+        bool recheck;        // it was fresh: read it again once the clock can tell changes apart
+        int missed;          // looks at the store that did not find it
+        struct store_settings settings;
+        struct dyn_error take_out; // why the store did not let go of it; DYN_OK if it did
         struct waiter *waiters;
         char *failure, *failed_source; // of a folder of the store; NULL otherwise
         bool settling;                 // in book_settle
+        bool removed;                  // unregistered, and nothing was published since
 };
 
 struct registry {
         const struct adapter_host *host;
         struct resident *resident;
         uv_loop_t *loop;
-        char *base, *store;
+        char *base;
+        struct store *store; // NULL: there is none
+        size_t device_bytes; // the budget
+        struct watch *watch; // of the store, or NULL
         struct roots roots;
         struct registered **entries; // (n), by name
         int n, cap;
@@ -63,7 +86,33 @@ enum dyn_status book_publish(struct registered *, struct dyn_adapter *, struct d
 // nothing is left, then calls those who waited. The entry may be gone afterwards.
 void book_settle(struct registered *);
 
+// Keeps the settings; a pinned adapter is brought to the device.
+void book_settings(struct registered *, const struct store_settings *);
+
 const char *load_path(const struct load *);
+
+// Whether it puts the name into the store.
+bool load_is_kept(const struct load *);
+
+// It goes on, but what comes of it is taken out of the store again.
+void load_disown(struct load *);
+
+// Reads what the store lists under a name. scan is NULL after the first reading.
+void load_found(struct registry *, const struct store_entry *, struct scan *);
+void count_in_scan(struct scan *, bool ready);
+void load_stop_all(struct registry *);
+
+// chores.c: takes the name out of the store, on the pool. The entry stays until that is done.
+void store_take_out(struct registered *);
+
+// watch.c: holds a listing of the store against the book: reads what is new or has changed, forgets what is gone.
+void watch_take(struct registry *, const struct store_listing *, struct scan *);
+void watch_start(struct registry *);
+
+// A name was just taken out from here: what a look that had begun before still lists is not it.
+void watch_bury(struct registry *, const char *name);
+void watch_stop(struct registry *);
+void watch_free(struct registry *); // after the loop has run out
 
 // Nobody wants the result any more.
 void load_drop(struct load *);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "adapt/shelf.h"
+#include "base/log.h"
 #include "base/map.h"
 
 #define MAX_DEPTH 64
@@ -186,7 +187,18 @@ static bool delete_tree(int dir, const char *name, int depth)
         return unlinkat(dir, name, AT_REMOVEDIR) == 0 || errno == ENOENT;
 }
 
-bool hidden_delete(int dir, const char *name)
+void hidden_delete(const struct store *s, const char *name)
 {
-        return delete_tree(dir, name, 0);
+        char gone[256];
+
+        // Somebody who is just writing settings to the folder may put them there between its emptying and its end.
+        for (int i = 0; i < 8; i++) {
+                if (delete_tree(s->dir, name, 0))
+                        return;
+                if (errno != ENOTEMPTY && errno != EEXIST)
+                        break;
+        }
+        log_warn("adapter store: %s/%s: could not be deleted: %s", s->path, name, strerror(errno));
+        hidden_next(s, HIDDEN_GONE, NULL, gone);
+        renameat(s->dir, name, s->dir, gone); // for the next store_tidy
 }

@@ -212,18 +212,34 @@ static bool is_moving(const struct store *s, const char *name)
         return moving;
 }
 
-enum dyn_status store_look(struct store *s, const char *name, struct store_entry *e, struct dyn_error *err)
+static bool is_there(const struct store *s, const char *name)
+{
+        struct stat st;
+
+        return fstatat(s->dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+bool shelf_has(const struct store *s, const char *name)
 {
         struct timespec pause = {.tv_nsec = 10000000};
 
+        for (int i = 0; i < 100; i++) {
+                if (is_there(s, name))
+                        return true;
+                // It may have come back between the two looks.
+                if (!is_moving(s, name))
+                        return is_there(s, name);
+                nanosleep(&pause, NULL);
+        }
+        return false;
+}
+
+enum dyn_status store_look(struct store *s, const char *name, struct store_entry *e, struct dyn_error *err)
+{
         *e = (struct store_entry){0};
-        for (int i = 0; i < 100 && store_name_ok(name); i++) {
+        for (int i = 0; i < 100 && store_name_ok(name) && shelf_has(s, name); i++) {
                 if (look_at(s, name, e))
                         return DYN_OK;
-                if (!is_moving(s, name) && i > 0)
-                        break;
-                if (i > 0)
-                        nanosleep(&pause, NULL);
         }
         return dyn_fail(err, DYN_NOT_FOUND, "%s/%.128s: no such adapter in the store", s->path, name);
 }

@@ -155,6 +155,12 @@ enum dyn_status version_to_device(struct dyn_adapter *a, struct dyn_error *err)
         return st;
 }
 
+void version_move(struct dyn_adapter *a, const char *path)
+{
+        mem_free((char *)a->info.path);
+        a->info.path = mem_strdup(path);
+}
+
 bool version_leave_device(struct dyn_adapter *a)
 {
         if (atomic_load(&a->running) > 0)

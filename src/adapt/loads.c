@@ -2,25 +2,16 @@
 // name at a time; the book is touched only when a load has come back to the loop.
 #include "adapt/registry.h"
 
-#include <assert.h>
-#include <dirent.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
+#include "adapt/archive.h"
 #include "adapt/book.h"
+#include "adapt/stage.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
-
-// The folders of the store that are still being read.
-struct scan {
-        void (*done)(void *ctx, int n_ready, int n_failed);
-        void *ctx;
-        int n, n_ready, n_failed;
-        int64_t began, told; // nanoseconds
-};
 
 struct load {
         uv_work_t work;
@@ -29,8 +20,15 @@ struct load {
         struct load *next;        // in the registry's list
         char *name, *path;
         char held[FOLDER_HASH]; // the content that the name holds now, "" if none
+        int archive;            // an upload to unpack instead of reading path; -1: none
         bool replace;
-        struct scan *scan; // NULL: asked for at run time
+        bool keep;     // enter it into the store, which does not have it yet
+        bool found;    // the store has it: listed as failed if it is refused
+        bool unwanted; // unregistered meanwhile: what it puts into the store is taken out again
+        struct store_settings settings;
+        bool has_settings;  // else those of the name stay
+        uint64_t signature; // of what the store holds now, 0 if it is not there
+        struct scan *scan;  // NULL: not of the first reading of the store
         registry_done *done;
         void *ctx;
         int64_t began; // nanoseconds
@@ -45,6 +43,16 @@ const char *load_path(const struct load *l)
         return l->path;
 }
 
+bool load_is_kept(const struct load *l)
+{
+        return l->keep || l->archive >= 0;
+}
+
+void load_disown(struct load *l)
+{
+        l->unwanted = true;
+}
+
 void load_drop(struct load *l)
 {
         l->entry = NULL;
@@ -55,15 +63,15 @@ void load_drop(struct load *l)
 // ---------------------------------------------------------------------------------------------------------------------
 
 // Whether the folder's content is the one that the name holds; if it is another, whether it may replace it.
-static enum dyn_status compare(struct load *l, bool *same)
+static enum dyn_status compare(struct load *l, const char *path, bool *same)
 {
         char sha256[FOLDER_HASH];
 
         *same = false;
         if (l->held[0] == 0)
                 return DYN_OK;
-        if (folder_hash(l->path, sha256, &l->error))
-                return dyn_fail_in(&l->error, l->path);
+        if (folder_hash(path, sha256, &l->error))
+                return dyn_fail_in(&l->error, path);
         *same = strcmp(sha256, l->held) == 0;
         if (!*same && !l->replace)
                 return dyn_fail(&l->error, DYN_CONFLICT,
@@ -72,16 +80,112 @@ static enum dyn_status compare(struct load *l, bool *same)
         return DYN_OK;
 }
 
+// The name as the store has it now, so that the next look at the store does not take it for a change.
+static void note_signature(struct load *l)
+{
+        struct store_entry seen;
+
+        if (store_look(l->registry->store, l->name, &seen, NULL) != DYN_OK)
+                return;
+        l->signature = seen.signature;
+        store_entry_finish(&seen);
+}
+
+static enum dyn_status open_checked(struct load *l, const char *path)
+{
+        enum dyn_status st = version_open(l->registry->host, l->name, path, &l->adapter, &l->error);
+        size_t budget = l->registry->device_bytes;
+
+        if (st == DYN_OK && l->adapter->info.bytes > budget) {
+                st = dyn_fail(&l->error, DYN_NO_MEMORY,
+                        "%s: it takes %zu bytes, and --adapter-memory allows %zu for all", path, l->adapter->info.bytes,
+                        budget);
+                dyn_adapter_unpin(l->adapter);
+                l->adapter = NULL;
+        }
+        return st;
+}
+
+// Puts what is staged under its name; without it nothing is published, so that a restart finds what was promised.
+static enum dyn_status commit(struct load *l, struct stage *stage)
+{
+        const struct store_settings *settings = l->has_settings ? &l->settings : NULL;
+        enum dyn_status st = stage_commit(stage, l->name, l->replace, settings, &l->error);
+
+        if (st == DYN_OK)
+                note_signature(l);
+        return st;
+}
+
+static enum dyn_status keep_path(struct load *l)
+{
+        struct stage *stage = NULL;
+        char *target = realpath(l->path, NULL);
+        enum dyn_status st = target ? stage_open(&stage, l->registry->store, &l->error)
+                                    : dyn_fail(&l->error, DYN_NOT_FOUND, "%s: no such folder", l->path);
+
+        if (st == DYN_OK && (st = stage_point(stage, target, &l->error)) == DYN_OK)
+                st = commit(l, stage);
+        stage_close(stage);
+        free(target);
+        return st;
+}
+
+// From the folder that path names.
+static enum dyn_status read_path(struct load *l)
+{
+        bool same = false;
+        enum dyn_status st = roots_check(&l->registry->roots, l->path, &l->error);
+
+        if (st == DYN_OK)
+                st = compare(l, l->path, &same);
+        if (st == DYN_OK && !same)
+                st = open_checked(l, l->path);
+        if (st == DYN_OK && l->keep && !same)
+                st = keep_path(l);
+        return st;
+}
+
+// Messages speak of the adapter's files, not of the hidden folder that they were unpacked to.
+static void hide_stage(struct load *l, const struct stage *stage)
+{
+        size_t n = strlen(stage_path(stage));
+
+        if (strncmp(l->error.text, stage_path(stage), n) == 0 && strncmp(l->error.text + n, ": ", 2) == 0)
+                memmove(l->error.text, l->error.text + n + 2, strlen(l->error.text + n + 2) + 1);
+}
+
+// From an uploaded archive, unpacked beside the store's folders, checked there, and put in place.
+static enum dyn_status read_archive(struct load *l)
+{
+        struct archive_limits limits = archive_limits_default();
+        struct stage *stage = NULL;
+        bool same = false;
+        enum dyn_status st = stage_open(&stage, l->registry->store, &l->error);
+
+        if (st == DYN_OK)
+                st = archive_unpack(l->archive, stage_folder(stage), &limits, &l->error);
+        if (st == DYN_OK)
+                st = compare(l, stage_path(stage), &same);
+        if (st == DYN_OK && !same)
+                st = open_checked(l, stage_path(stage));
+        if (st == DYN_OK && !same && (st = commit(l, stage)) == DYN_OK)
+                version_move(l->adapter, l->path);
+        if (st != DYN_OK && stage != NULL)
+                hide_stage(l, stage);
+        stage_close(stage);
+        return st;
+}
+
 static void work(uv_work_t *req)
 {
         struct load *l = req->data;
-        bool same = false;
 
-        l->status = roots_check(&l->registry->roots, l->path, &l->error);
-        if (l->status == DYN_OK)
-                l->status = compare(l, &same);
-        if (l->status == DYN_OK && !same)
-                l->status = version_open(l->registry->host, l->name, l->path, &l->adapter, &l->error);
+        l->status = l->archive >= 0 ? read_archive(l) : read_path(l);
+        if (l->status != DYN_OK) {
+                dyn_adapter_unpin(l->adapter);
+                l->adapter = NULL;
+        }
 }
 
 // Back on the loop
@@ -96,14 +200,16 @@ static void end_scan(struct scan *s)
         mem_free(s);
 }
 
-static void count_in_scan(struct scan *s, bool ready)
+void count_in_scan(struct scan *s, bool ready)
 {
         int64_t now = clock_ns();
 
         s->n_ready += ready;
         s->n_failed += !ready;
-        if (s->n_ready + s->n_failed == s->n)
-                return end_scan(s);
+        if (s->n_ready + s->n_failed == s->n) {
+                end_scan(s);
+                return;
+        }
         if (now - s->told > 1000000000) {
                 s->told = now;
                 log_info("adapter store: %d of %d folders read", s->n_ready + s->n_failed, s->n);
@@ -127,7 +233,7 @@ static void tell(const struct load *l, enum registry_outcome outcome)
 // What became of a load that nobody can use any more.
 static void judge(struct load *l, int uv_status)
 {
-        if (l->entry != NULL && uv_status == 0 && !l->registry->stopping)
+        if (l->entry != NULL && !l->unwanted && uv_status == 0 && !l->registry->stopping)
                 return;
         dyn_adapter_unpin(l->adapter);
         l->adapter = NULL;
@@ -153,7 +259,7 @@ static void note_failure(struct load *l)
         struct registered *e = l->entry;
 
         l->registry->totals.failures += l->status != DYN_CONFLICT && l->status != DYN_BUSY;
-        if (l->scan == NULL || e == NULL)
+        if (!l->found || e == NULL)
                 return;
         mem_free(e->failure);
         mem_free(e->failed_source);
@@ -180,24 +286,48 @@ static enum registry_outcome enter(struct load *l)
         return outcome;
 }
 
+static void load_free(struct load *l)
+{
+        if (l->archive >= 0)
+                close(l->archive);
+        mem_free(l->name);
+        mem_free(l->path);
+        mem_free(l);
+}
+
+// What the store holds of the name from now on.
+static void note_store(const struct load *l)
+{
+        struct registered *e = l->entry;
+
+        if (e == NULL || l->signature == 0)
+                return;
+        e->in_store = true;
+        e->signature = l->signature;
+        e->missed = 0;
+        if (l->has_settings)
+                book_settings(e, &l->settings);
+}
+
 static void after(uv_work_t *req, int uv_status)
 {
         struct load *l = req->data;
+        struct registered *e = l->entry;
 
         judge(l, uv_status);
         unlink_load(l);
         enum registry_outcome outcome = enter(l);
         tell(l, outcome);
-
-        if (l->entry != NULL)
-                book_settle(l->entry);
+        note_store(l);
+        if (e != NULL && l->unwanted)
+                store_take_out(e);
+        if (e != NULL)
+                book_settle(e);
         if (l->done != NULL)
-                l->done(l->ctx, l->status, outcome, l->status ? NULL : &l->entry->pub, l->status ? &l->error : NULL);
+                l->done(l->ctx, l->status, outcome, l->status ? NULL : &e->pub, l->status ? &l->error : NULL);
         if (l->scan != NULL)
                 count_in_scan(l->scan, l->status == DYN_OK);
-        mem_free(l->name);
-        mem_free(l->path);
-        mem_free(l);
+        load_free(l);
 }
 
 // Beginning
@@ -216,6 +346,7 @@ static struct load *create(struct registry *r, const char *name, char *path)
         l->entry = e;
         l->name = mem_strdup(name);
         l->path = path;
+        l->archive = -1;
         l->began = clock_ns();
         if (e->pub.current != NULL)
                 memcpy(l->held, dyn_adapter_info(e->pub.current->adapter)->sha256, FOLDER_HASH);
@@ -233,8 +364,7 @@ static void start(struct load *l)
         uv_queue_work(r->loop, &l->work, work, after);
 }
 
-enum dyn_status registry_load(struct registry *r, const char *name, const char *path, bool replace, registry_done *done,
-        void *ctx, struct dyn_error *err)
+static enum dyn_status check_free(const struct registry *r, const char *name, struct dyn_error *err)
 {
         const struct registered *e = book_find(r, name, strlen(name));
         enum dyn_status st = registry_check_name(r, name, err);
@@ -243,69 +373,99 @@ enum dyn_status registry_load(struct registry *r, const char *name, const char *
                 return st;
         if (r->stopping)
                 return dyn_fail(err, DYN_BUSY, "the server is stopping");
-        if (e != NULL && e->load != NULL)
-                return dyn_fail(err, DYN_CONFLICT, "adapter \"%s\" is being loaded already", name);
-        if (path == NULL && r->store == NULL)
+        if (e != NULL && (e->load != NULL || e->chore != NULL))
+                return dyn_fail(
+                        err, DYN_CONFLICT, "adapter \"%s\" is being %s already", name, e->load ? "loaded" : "changed");
+        return DYN_OK;
+}
+
+enum dyn_status registry_load(
+        struct registry *r, const struct registry_order *order, registry_done *done, void *ctx, struct dyn_error *err)
+{
+        enum dyn_status st = check_free(r, order->name, err);
+
+        if (st)
+                return st;
+        if (order->path == NULL && r->store == NULL)
                 return dyn_fail(err, DYN_INVALID, "expected a path, since there is no adapter store");
 
-        struct load *l = create(r, name, path ? mem_strdup(path) : mem_printf("%s/%s", r->store, name));
+        char *own = r->store ? mem_printf("%s/%s", store_path(r->store), order->name) : NULL;
+        struct load *l = create(r, order->name, mem_strdup(order->path ? order->path : own));
 
-        l->replace = replace;
+        l->keep = own != NULL && strcmp(own, l->path) != 0;
+        l->found = own != NULL && !l->keep;
+        mem_free(own);
+        l->replace = order->replace;
+        l->has_settings = order->settings != NULL;
+        if (l->has_settings)
+                l->settings = *order->settings;
         l->done = done;
         l->ctx = ctx;
         start(l);
         return DYN_OK;
 }
 
-// A folder of the store that has no load yet. What is no folder, or hidden, is none of ours.
-static void scan_one(struct registry *r, struct scan *s, const char *name)
+enum dyn_status registry_upload(
+        struct registry *r, const char *name, int archive, registry_done *done, void *ctx, struct dyn_error *err)
 {
-        struct dyn_error err;
-        char *path = mem_printf("%s/%s", r->store, name);
-        struct stat st;
-        bool folder = stat(path, &st) != 0 || S_ISDIR(st.st_mode);
+        enum dyn_status st = check_free(r, name, err);
 
-        if (name[0] == '.' || !folder || book_find(r, name, strlen(name)) != NULL) {
-                mem_free(path);
-        } else if (registry_check_name(r, name, &err)) {
-                log_warn("adapter store: %s is passed over: %s", path, err.text);
-                mem_free(path);
-        } else {
-                struct load *l = create(r, name, path);
-
-                l->scan = s;
-                s->n++;
-                start(l);
+        if (st == DYN_OK && r->store == NULL)
+                st = dyn_fail(err, DYN_UNSUPPORTED, "there is no adapter store: start the server with --adapters DIR");
+        if (st) {
+                close(archive);
+                return st;
         }
+        struct load *l = create(r, name, mem_printf("%s/%s", store_path(r->store), name));
+
+        l->archive = archive;
+        l->replace = true;
+        l->done = done;
+        l->ctx = ctx;
+        start(l);
+        return DYN_OK;
 }
 
+void load_found(struct registry *r, const struct store_entry *found, struct scan *scan)
+{
+        char *path = found->target ? mem_strdup(found->target) : mem_printf("%s/%s", store_path(r->store), found->name);
+        struct load *l = create(r, found->name, path);
+
+        l->found = l->replace = l->has_settings = true;
+        l->settings = found->settings;
+        l->signature = found->signature;
+        l->scan = scan;
+        if (scan != NULL)
+                scan->n++;
+        start(l);
+}
+
+// The first reading: all that the store lists, then the word that it is done.
 enum dyn_status registry_scan_store(
         struct registry *r, void (*done)(void *ctx, int n_ready, int n_failed), void *ctx, struct dyn_error *err)
 {
-        struct dirent **names = NULL;
-        int n = r->store ? scandir(r->store, &names, NULL, alphasort) : 0;
+        struct store_listing listing = {0};
+        struct scan *s;
 
-        if (n < 0)
-                return dyn_fail(err, DYN_IO, "%s: %s", r->store, strerror(errno));
-        struct scan *s = mem_zalloc(sizeof *s);
-
+        if (r->store != NULL) {
+                store_tidy(r->store);
+                if (store_list(r->store, &listing, err))
+                        return DYN_IO;
+                watch_start(r);
+        }
+        s = mem_zalloc(sizeof *s);
         s->done = done;
         s->ctx = ctx;
         s->began = s->told = clock_ns();
-        for (int i = 0; i < n; i++) {
-                scan_one(r, s, names[i]->d_name);
-                free(names[i]);
-        }
-        free(names);
-        if (s->n == 0)
+        watch_take(r, &listing, s);
+        store_listing_free(&listing);
+        if (s->n_ready + s->n_failed == s->n)
                 end_scan(s);
         return DYN_OK;
 }
 
-void registry_stop(struct registry *r)
+void load_stop_all(struct registry *r)
 {
-        r->stopping = true;
-        resident_stop(r->resident);
         for (struct load *l = r->loads; l != NULL; l = l->next)
                 uv_cancel((uv_req_t *)&l->work);
 }

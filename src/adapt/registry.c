@@ -85,6 +85,9 @@ enum dyn_status book_publish(struct registered *e, struct dyn_adapter *adapter, 
         v->next = e->versions;
         e->versions = v;
         e->pub.current = &v->pub;
+        e->removed = false;
+        if (e->settings.pin)
+                resident_pin(&v->residence, true);
         mem_free(e->failure);
         mem_free(e->failed_source);
         e->failure = e->failed_source = NULL;
@@ -138,9 +141,10 @@ static uint64_t free_drained(struct registered *e)
 static struct waiter *take_waiters(struct registered *e, uint64_t oldest)
 {
         struct waiter *done = NULL;
+        bool store_busy = e->chore != NULL || (e->load != NULL && load_is_kept(e->load));
 
         for (struct waiter **at = &e->waiters, *w; (w = *at) != NULL;) {
-                if (w->until >= oldest) {
+                if (store_busy || (w->drained && w->until >= oldest)) {
                         at = &w->next;
                         continue;
                 }
@@ -157,12 +161,14 @@ static void show(struct registered *e)
 
         if (pub->current != NULL)
                 pub->state = ADAPTER_READY;
-        else if (e->load != NULL)
+        else if (e->load != NULL && !e->removed)
                 pub->state = ADAPTER_LOADING;
         else
-                pub->state = e->versions != NULL ? ADAPTER_DRAINING : ADAPTER_FAILED;
+                pub->state = e->versions != NULL || e->removed ? ADAPTER_DRAINING : ADAPTER_FAILED;
         pub->updating = pub->current != NULL && e->load != NULL;
-        pub->error = pub->state == ADAPTER_FAILED ? e->failure : NULL;
+        pub->pinned = e->settings.pin;
+        pub->mode = e->settings.mode;
+        pub->error = e->failure; // of a READY one: why what the store holds now is not served
         if (pub->state == ADAPTER_LOADING)
                 pub->source = load_path(e->load);
         else if (e->versions != NULL)
@@ -189,8 +195,9 @@ static void drop(struct registered *e)
 void book_settle(struct registered *e)
 {
         struct waiter *done = take_waiters(e, free_drained(e));
+        struct dyn_error error = e->take_out;
 
-        if (e->versions == NULL && e->load == NULL && e->failure == NULL)
+        if (e->versions == NULL && e->load == NULL && e->chore == NULL && e->failure == NULL)
                 drop(e);
         else
                 show(e);
@@ -198,9 +205,18 @@ void book_settle(struct registered *e)
                 struct waiter *w = done;
 
                 done = w->next;
-                w->gone(w->ctx);
+                w->gone(w->ctx, error.status, error.status ? &error : NULL);
                 mem_free(w);
         }
+}
+
+void book_settings(struct registered *e, const struct store_settings *settings)
+{
+        e->settings = *settings;
+        for (struct held *v = e->versions; v != NULL; v = v->next)
+                if (!v->leaving)
+                        resident_pin(&v->residence, settings->pin && &v->pub == e->pub.current);
+        show(e);
 }
 
 // From outside
@@ -214,9 +230,11 @@ enum dyn_status registry_create(struct registry **out, const struct registry_opt
         r->host = options->host;
         r->loop = options->loop;
         r->base = mem_strdup(options->base);
-        r->store = options->store ? mem_strdup(options->store) : NULL;
+        r->device_bytes = options->resident.device_bytes;
+        if (options->store != NULL)
+                st = store_open(&r->store, options->store, err);
         if (r->store != NULL)
-                st = roots_add(&r->roots, r->store, err);
+                st = roots_add(&r->roots, options->store, err);
         for (int i = 0; i < options->n_roots && st == DYN_OK; i++)
                 st = roots_add(&r->roots, options->roots[i], err);
         if (st) {
@@ -247,7 +265,8 @@ void registry_destroy(struct registry *r)
         mem_free(r->entries);
         roots_finish(&r->roots);
         mem_free(r->base);
-        mem_free(r->store);
+        watch_free(r);
+        store_close(r->store);
         mem_free(r);
 }
 
@@ -271,31 +290,61 @@ enum dyn_status registry_check_path(const struct registry *r, const char *path, 
         return roots_check(&r->roots, path, err);
 }
 
+static void unpublish(struct registered *e)
+{
+        e->removed = true;
+        e->pub.current = NULL;
+        e->settings = (struct store_settings){0};
+        e->take_out = (struct dyn_error){0};
+        mem_free(e->failure);
+        e->failure = NULL;
+        if (e->load == NULL || load_is_kept(e->load))
+                return;
+        load_drop(e->load);
+        e->load = NULL;
+}
+
 enum dyn_status registry_remove(
-        struct registry *r, const char *name, void (*gone)(void *ctx), void *ctx, struct dyn_error *err)
+        struct registry *r, const char *name, bool drained, registry_gone *gone, void *ctx, struct dyn_error *err)
 {
         struct registered *e = book_find(r, name, strlen(name));
 
         if (e == NULL)
                 return dyn_fail(err, DYN_NOT_FOUND, "no adapter \"%.150s\"", name);
-        if (e->pub.state != ADAPTER_DRAINING) {
+        if (!e->removed) {
                 r->totals.removals++;
                 log_info("adapter %s: unregistered, %d requests still run on it", e->pub.name, e->pub.in_flight);
         }
+        unpublish(e);
         if (e->load != NULL)
-                load_drop(e->load);
-        e->load = NULL;
-        e->pub.current = NULL;
-        mem_free(e->failure);
-        e->failure = NULL;
+                load_disown(e->load); // takes it out when it has ended
+        else if (e->in_store && e->chore == NULL)
+                store_take_out(e);
         if (gone != NULL) {
                 struct waiter *w = mem_alloc(sizeof *w);
 
-                *w = (struct waiter){e->last_sequence, gone, ctx, e->waiters};
+                *w = (struct waiter){e->last_sequence, drained, gone, ctx, e->waiters};
                 e->waiters = w;
         }
         book_settle(e);
         return DYN_OK;
+}
+
+void registry_forget(struct registry *r, const char *name)
+{
+        struct registered *e = book_find(r, name, strlen(name));
+
+        r->totals.removals++;
+        unpublish(e);
+        book_settle(e);
+}
+
+void registry_stop(struct registry *r)
+{
+        r->stopping = true;
+        watch_stop(r);
+        resident_stop(r->resident);
+        load_stop_all(r);
 }
 
 static enum dyn_status fail_resolve(const struct registered *e, const char *name, size_t len, struct dyn_error *err)

@@ -1,8 +1,8 @@
 // Which adapters there are by name: each name has at most one published version, and a state for people. A thin book
 // over dyn_adapter (dynlora/engine.h). Reading, checking and hashing run on the libuv pool and come back here;
 // publishing is one pointer swap; a running request keeps the version that it began with, and a version that is no
-// longer published goes with its last request. Nothing is written to the store: what is unregistered here comes back
-// from there at the next start. Loop thread, all of it, unless a function says otherwise.
+// longer published goes with its last request. What is registered here is written to the store, if there is one. Loop
+// thread, all of it, unless a function says otherwise.
 #ifndef DYNLORA_ADAPT_REGISTRY_H
 #define DYNLORA_ADAPT_REGISTRY_H
 
@@ -12,6 +12,7 @@
 #include <uv.h>
 
 #include "adapt/resident.h"
+#include "adapt/store.h"
 #include "dynlora/engine.h"
 
 struct registry;
@@ -39,8 +40,10 @@ struct adapter_entry {
         const char *error;               // FAILED: why; else NULL
         struct adapter_version *current; // READY: the published version; else NULL
         bool updating;                   // READY: a load for this name is running
-        int in_flight;                   // requests running now, on all its versions
-        uint64_t requests, tokens;       // since it was registered; an update does not start them anew
+        bool pinned;                     // stays on the device
+        enum store_mode mode;
+        int in_flight;             // requests running now, on all its versions
+        uint64_t requests, tokens; // since it was registered; an update does not start them anew
 };
 
 // What the entry's version is: the published one, or the newest draining one; NULL if it has none.
@@ -66,12 +69,13 @@ void registry_stop(struct registry *);
 // After registry_stop and when the loop has nothing left to do; no request may be running. Before the engine goes.
 void registry_destroy(struct registry *);
 
-// Loads every folder of the store, several at a time, as adapters of their names. A folder that is refused stays listed
-// as FAILED with its reason. Names that start with '.' are passed over. done (may be NULL) is called once, when the
-// last one has been read, or before this returns if there is none; progress and refusals are logged. DYN_IO if the
-// store cannot be read.
+// Loads what the store holds, several at a time, as adapters of their names. A folder that is refused stays listed as
+// FAILED with its reason, and is read again when it changes. done (may be NULL) is called once, when the last one has
+// been read, or before this returns if there is none; progress and refusals are logged. From then on the store is
+// watched: what others put in, replace and take out is registered, updated and unregistered here. DYN_IO if the store
+// cannot be read.
 enum dyn_status registry_scan_store(
-        struct registry *, void (*done)(void *ctx, int n_ready, int n_failed), void *ctx, struct dyn_error *);
+        struct registry *, void (*done)(void *ctx, int n_ready, int n_failed), void *ctx, struct dyn_error *err);
 
 enum registry_outcome { REGISTRY_NEW, REGISTRY_UPDATED, REGISTRY_SAME };
 
@@ -83,18 +87,44 @@ enum registry_outcome { REGISTRY_NEW, REGISTRY_UPDATED, REGISTRY_SAME };
 typedef void registry_done(void *ctx, enum dyn_status, enum registry_outcome, const struct adapter_entry *entry,
         const struct dyn_error *error);
 
-// Begins to load a folder under a name; path NULL is the store's folder of that name. DYN_OK: it has begun and done
-// (may be NULL) will be called. Otherwise done is not called: DYN_INVALID (the name), DYN_CONFLICT (a load of this name
-// is running), DYN_BUSY (stopping). Until it ends, a new name is listed as LOADING and a published one keeps serving.
-enum dyn_status registry_load(struct registry *, const char *name, const char *path, bool replace, registry_done *done,
-        void *ctx, struct dyn_error *);
+// A folder to register under a name. It is entered into the store, if there is one, before it is published: a restart
+// finds it.
+struct registry_order {
+        const char *name;
+        const char *path;                      // NULL: the store's folder of that name
+        bool replace;                          // else a name that holds other content is DYN_CONFLICT
+        const struct store_settings *settings; // NULL: those that the name has
+};
 
-// Unpublishes at once: no new request gets it, running ones end on their version. A load of this name that is running
-// is dropped. gone (may be NULL) is called once, when the last of them has ended; before this returns if none runs
-// (then registry_find no longer knows the name). A name that is already draining is waited for with the others.
-// DYN_NOT_FOUND if there is no such name.
+// DYN_OK: it has begun and done (may be NULL) will be called. Otherwise done is not called: DYN_INVALID (the name),
+// DYN_CONFLICT (the name is being loaded or changed), DYN_BUSY (stopping). Until it ends, a new name is listed as
+// LOADING and a published one keeps serving.
+enum dyn_status registry_load(
+        struct registry *, const struct registry_order *, registry_done *done, void *ctx, struct dyn_error *);
+
+// The same with an uploaded archive (adapt/archive.h), which replaces what the name holds. The descriptor is closed,
+// always. DYN_UNSUPPORTED without a store.
+enum dyn_status registry_upload(
+        struct registry *, const char *name, int archive, registry_done *done, void *ctx, struct dyn_error *);
+
+// How unregistering ended: DYN_OK, or why the store did not let go of the name: then the next start finds it again.
+typedef void registry_gone(void *ctx, enum dyn_status, const struct dyn_error *);
+
+// Unpublishes at once: no new request gets it, running ones end on their version; and takes it out of the store. A load
+// of this name that is running is dropped. gone (may be NULL) is called once, when the store has let go of it and, with
+// drained, when its last request has ended; before this returns if that is so already. DYN_NOT_FOUND if there is no
+// such name.
 enum dyn_status registry_remove(
-        struct registry *, const char *name, void (*gone)(void *ctx), void *ctx, struct dyn_error *);
+        struct registry *, const char *name, bool drained, registry_gone *gone, void *ctx, struct dyn_error *err);
+
+// The same for a name that the store has lost.
+void registry_forget(struct registry *, const char *name);
+
+// Changes the settings of a name, here at once and in the store. done is called once unless this fails: DYN_NOT_FOUND,
+// DYN_CONFLICT (being loaded or changed), DYN_BUSY.
+typedef void registry_set_done(void *ctx, enum dyn_status, const struct adapter_entry *, const struct dyn_error *);
+enum dyn_status registry_set(struct registry *, const char *name, const struct store_settings *,
+        registry_set_done *done, void *ctx, struct dyn_error *);
 
 // A name that can be a path segment and a metric label: 1 to 128 of [A-Za-z0-9._-], not starting with '.'; not the
 // base's. DYN_INVALID says which.

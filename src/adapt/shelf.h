@@ -34,12 +34,15 @@ bool shelf_sync_folder(int fd);
 // All of it, or errno and false.
 bool shelf_write(int fd, const void *data, size_t len);
 
+// Whether the name is there; waits up to a second for one that somebody is just replacing in two steps.
+bool shelf_has(const struct store *, const char *name);
+
 // Hidden names
 // ---------------------------------------------------------------------------------------------------------------
 
 enum hidden_kind {
         HIDDEN_STAGE, // .stage-OWNER-N: being filled, or what was swapped out of a name
-        HIDDEN_GONE,  // .gone-OWNER-N: taken out of the store
+        HIDDEN_GONE,  // .gone-OWNER-N: to be deleted by anybody
         HIDDEN_OLD,   // .old-NAME-OWNER-N: aside while the new one is renamed in; put back if that never happened
 };
 
@@ -61,8 +64,9 @@ void hidden_next(const struct store *, enum hidden_kind, const char *name, char 
 // Whether a folder entry is one of ours.
 bool hidden_parse(const char *text, struct hidden *);
 
-// Deletes a file, a link or a whole folder; links are never followed. True if nothing is left of it, else errno.
-bool hidden_delete(int dir, const char *name);
+// Deletes a file, a link or a whole folder; links are never followed. What the system does not let go is logged and
+// left to store_tidy as HIDDEN_GONE.
+void hidden_delete(const struct store *, const char *name);
 
 // Settings
 // -------------------------------------------------------------------------------------------------------------------

@@ -57,8 +57,8 @@ void stage_close(struct stage *g)
         if (g == NULL)
                 return;
         close(g->folder);
-        if (!g->committed && !hidden_delete(g->store->dir, g->hidden))
-                log_warn("adapter store: %s: could not be deleted: %s", g->path, strerror(errno));
+        if (!g->committed)
+                hidden_delete(g->store, g->hidden);
         mem_free(g->target);
         mem_free(g->path);
         mem_free(g);
@@ -194,12 +194,13 @@ static enum dyn_status check_whole(const struct stage *g, struct dyn_error *err)
 static struct store_settings settings_of(int dir, const char *name)
 {
         struct store_settings settings = {0};
+        struct dyn_error err;
         char *target = NULL;
         int folder = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
         if (folder < 0)
                 return settings;
-        settings_read(folder, name, &settings, &target, NULL);
+        settings_read(folder, name, &settings, &target, &err);
         mem_free(target);
         close(folder);
         return settings;
@@ -249,7 +250,7 @@ static enum outcome swap_in_two(const struct stage *g, const char *name, char ou
         int error = errno;
 
         if (error == EEXIST || error == ENOTEMPTY || error == ENOTDIR) { // somebody else's new one came first
-                hidden_delete(s->dir, aside);
+                hidden_delete(s, aside);
                 return AGAIN;
         }
         renameat(s->dir, aside, s->dir, name);
@@ -339,7 +340,7 @@ enum dyn_status stage_commit(
 
         if (replaced[0] != 0 && settings == NULL)
                 follow_settings(g, name, replaced, use);
-        if (replaced[0] != 0 && synced && !hidden_delete(s->dir, replaced))
-                log_warn("adapter store: %s/%s: could not be deleted: %s", s->path, replaced, strerror(errno));
+        if (replaced[0] != 0 && synced)
+                hidden_delete(s, replaced);
         return synced ? DYN_OK : shelf_fail(err, s->path, NULL, error);
 }

@@ -9,7 +9,6 @@
 
 #include "adapt/shelf.h"
 #include "base/alloc.h"
-#include "base/log.h"
 
 #define TRIES 100 // against others who change the same name at the same moment
 
@@ -109,31 +108,37 @@ static enum dyn_status fail_absent(const struct store *s, const char *name, stru
 enum dyn_status store_remove(struct store *s, const char *name, struct dyn_error *err)
 {
         char gone[256];
+        int error;
 
-        if (!store_name_ok(name))
-                return fail_absent(s, name, err);
         hidden_next(s, HIDDEN_GONE, NULL, gone);
-        if (renameat(s->dir, name, s->dir, gone) != 0)
-                return errno == ENOENT ? fail_absent(s, name, err) : shelf_fail(err, s->path, name, errno);
+        do {
+                if (!store_name_ok(name) || !shelf_has(s, name))
+                        return fail_absent(s, name, err);
+                error = renameat(s->dir, name, s->dir, gone) ? errno : 0;
+        } while (error == ENOENT);
+        if (error != 0)
+                return shelf_fail(err, s->path, name, error);
         if (!shelf_sync_folder(s->dir))
                 return shelf_fail(err, s->path, NULL, errno);
-        if (!hidden_delete(s->dir, gone))
-                log_warn("adapter store: %s/%s: could not be deleted: %s", s->path, gone, strerror(errno));
+        hidden_delete(s, gone);
         return DYN_OK;
 }
 
 static enum dyn_status open_name(const struct store *s, const char *name, int *folder, struct dyn_error *err)
 {
-        *folder = store_name_ok(name) ? openat(s->dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
-        if (*folder >= 0)
-                return DYN_OK;
+        do {
+                if (!store_name_ok(name) || !shelf_has(s, name))
+                        return fail_absent(s, name, err);
+                *folder = openat(s->dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+                if (*folder >= 0)
+                        return DYN_OK;
+        } while (errno == ENOENT);
+        int error = errno;
         struct stat st;
 
-        if (!store_name_ok(name) || errno == ENOENT)
-                return fail_absent(s, name, err);
         if (fstatat(s->dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode))
                 return dyn_fail(err, DYN_FORBIDDEN, "%s/%s: expected a folder, found a link", s->path, name);
-        return shelf_fail(err, s->path, name, ENOTDIR);
+        return shelf_fail(err, s->path, name, error);
 }
 
 // Whether the name still means the folder.

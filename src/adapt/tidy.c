@@ -42,10 +42,12 @@ static time_t last_change(int dir, const char *name)
         return newest;
 }
 
-static bool is_left(const struct store *s, const char *name, const struct owner *owner)
+static bool is_left(const struct store *s, const char *name, const struct hidden *h)
 {
-        if (owner_is_here(s, owner) && s->self.start != 0)
-                return owner_is_dead(s, owner);
+        if (h->kind == HIDDEN_GONE)
+                return true;
+        if (owner_is_here(s, &h->owner) && s->self.start != 0)
+                return owner_is_dead(s, &h->owner);
         time_t changed = last_change(s->dir, name);
 
         return changed != 0 && clock_unix() - changed > PATIENCE;
@@ -56,7 +58,7 @@ static void tidy_one(const struct store *s, const char *name)
         struct hidden h;
         struct stat st;
 
-        if (!hidden_parse(name, &h) || !is_left(s, name, &h.owner))
+        if (!hidden_parse(name, &h) || !is_left(s, name, &h))
                 return;
         if (h.kind == HIDDEN_OLD && fstatat(s->dir, h.name, &st, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT) {
                 // Over a name that has come meanwhile no folder can be renamed, unless that one is empty.
@@ -64,8 +66,7 @@ static void tidy_one(const struct store *s, const char *name)
                         log_info("adapter store: %s/%s is back: its replacement was interrupted", s->path, h.name);
                 return;
         }
-        if (!hidden_delete(s->dir, name))
-                log_warn("adapter store: %s/%s: could not be deleted: %s", s->path, name, strerror(errno));
+        hidden_delete(s, name);
 }
 
 void store_tidy(struct store *s)

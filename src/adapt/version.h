@@ -40,6 +40,9 @@ enum dyn_status version_open(
 // other content by now. Nothing happens if it is there. Any thread; blocks.
 enum dyn_status version_to_device(struct dyn_adapter *, struct dyn_error *);
 
+// Its folder is somewhere else from now on. Before anybody else knows the version.
+void version_move(struct dyn_adapter *, const char *path);
+
 // Takes it off the device; false if requests run on it.
 bool version_leave_device(struct dyn_adapter *);
 void version_leave_host(struct dyn_adapter *);

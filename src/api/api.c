@@ -27,7 +27,11 @@ static const struct http_route routes[] = {
         {"GET", "/v1/adapters", api_adapters, .local_only = true},
         {"POST", "/v1/adapters", api_adapter_register, .local_only = true},
         {"GET", "/v1/adapters/{name}", api_adapter, .local_only = true},
+        {"PUT", "/v1/adapters/{name}", api_adapter_upload, .local_only = true, .upload = true},
+        {"PATCH", "/v1/adapters/{name}", api_adapter_set, .local_only = true},
         {"DELETE", "/v1/adapters/{name}", api_adapter_remove, .local_only = true},
+        {"POST", "/v1/load_lora_adapter", api_lora_load, .local_only = true},
+        {"POST", "/v1/unload_lora_adapter", api_lora_unload, .local_only = true},
 };
 
 #define N_ROUTES ((int)(sizeof routes / sizeof *routes))

@@ -83,6 +83,12 @@ static const struct field fields[] = {
         {"name", OF_REGISTER, STRING, TO(name)},
         {"path", OF_REGISTER, STRING, TO(path)},
         {"replace", OF_REGISTER, BOOL, TO(replace)},
+        {"pin", OF_REGISTER | OF_SETTINGS, BOOL, TO(pin)},
+        {"mode", OF_REGISTER | OF_SETTINGS, STRING, TO(mode)},
+        {"lora_name", OF_LOAD_LORA | OF_UNLOAD_LORA, STRING, TO(name)},
+        {"lora_path", OF_LOAD_LORA, STRING, TO(path)},
+        {"load_inplace", OF_LOAD_LORA, BOOL, TO(replace)},
+        {"lora_int_id", OF_UNLOAD_LORA, UNUSED},
 
         {"user", OF_GENERATION, UNUSED},
         {"metadata", OF_GENERATION, UNUSED},

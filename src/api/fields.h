@@ -17,7 +17,10 @@ enum fields_of {
         OF_STREAM_OPTIONS = 4, // the object in "stream_options"
         OF_TOKENIZE = 8,
         OF_DETOKENIZE = 16,
-        OF_REGISTER = 32, // POST /v1/adapters
+        OF_REGISTER = 32,    // POST /v1/adapters
+        OF_SETTINGS = 64,    // PATCH /v1/adapters/{name}
+        OF_LOAD_LORA = 128,  // vLLM's routes
+        OF_UNLOAD_LORA = 256,
 };
 
 // Pointers are borrowed from the body, NULL where the field is absent or null.
@@ -52,8 +55,8 @@ struct params {
         bool include_stop, skip_special_tokens, return_token_ids, tokens_as_ids, return_token_strs;
 
         // POST /v1/adapters.
-        const char *name, *path;
-        bool replace;
+        const char *name, *path, *mode;
+        bool replace, pin;
 };
 
 // DYN_INVALID or DYN_UNSUPPORTED, with the field's name in p->param.

@@ -32,15 +32,15 @@ struct conf {
         char *listen;
         char *ready_file;
         char *cors_origin;
-        size_t max_header, max_body;                                   // bytes
+        size_t max_header, max_body, max_upload;                                   // bytes
         int header_timeout, body_timeout, idle_timeout, write_timeout; // seconds
         int drain_timeout;                                             // seconds; 0: as long as it takes
         int max_connections;
 
         char *backend;
-        int threads;      // 0: one for each core
+        int threads;                                // 0: one for each core
         size_t adapter_memory, host_adapter_memory; // bytes; 0: a share of free memory
-        size_t kv_memory; // bytes; 0: a share of free memory
+        size_t kv_memory;                           // bytes; 0: a share of free memory
         enum dyn_dtype kv_dtype;
         int max_rows, max_queue, step_tokens;
         bool prefix_cache;

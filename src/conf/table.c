@@ -48,6 +48,8 @@ const struct conf_row conf_rows[] = {
          "The largest request head.", .min = 1024, .max = INT_MAX},
         {"max-body", CONF_SIZE, AT(max_body), "16M", "SIZE",
          "The largest request body.", .min = 1024, .max = INT_MAX},
+        {"max-upload", CONF_SIZE, AT(max_upload), "4G", "SIZE",
+         "The largest adapter archive that can be uploaded.", .min = 1024, .max = INT64_MAX},
         {"header-timeout", CONF_INT, AT(header_timeout), "10", "SECONDS",
          "A request's head must be here by then.", .min = 1, .max = A_DAY},
         {"body-timeout", CONF_INT, AT(body_timeout), "60", "SECONDS",

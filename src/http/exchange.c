@@ -3,6 +3,7 @@
 
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 
@@ -11,6 +12,7 @@ struct http_exchange *http_exchange_create(struct http_conn *c)
         struct http_exchange *e = mem_zalloc(sizeof *e);
 
         e->conn = c;
+        e->file = -1;
         e->started = uv_hrtime();
         return e;
 }
@@ -25,6 +27,8 @@ void http_exchange_destroy(struct http_exchange *e)
         buf_free(&e->headers);
         buf_free(&e->body);
         buf_free(&e->extra);
+        if (e->file >= 0)
+                close(e->file);
         mem_free(e);
 }
 

@@ -21,6 +21,8 @@ struct http_exchange {
         int n_headers;
         bool target_complete, has_param;
         struct buf body;
+        int file;        // what an upload is written to, -1 if none
+        size_t uploaded; // bytes in it
 
         // What http has against it: answered without a handler when the request is complete, or at once.
         int refused; // a status, or 0
@@ -55,6 +57,9 @@ const char *http_target_split(struct http_exchange *);
 
 // Decodes %XX, and '+' as a space if asked. false for a broken escape or a NUL.
 bool http_percent_decode(struct buf *out, const char *s, size_t len, bool plus);
+
+// upload.c: more of an upload's body; errno and -1 if the disk has no room.
+int http_upload_write(struct http_exchange *, const char *data, size_t len);
 
 // Answers what no handler sees: the body comes from options.error_body.
 void http_refuse(struct http_conn *, int status, const char *message);

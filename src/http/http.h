@@ -30,6 +30,7 @@ struct http_route {
         const char *path;
         void (*handle)(struct http_exchange *, void *ctx);
         bool local_only; // 403 unless http_peer_is_local
+        bool upload;     // the body goes to a file (http_body_file), up to max_upload, as long as it keeps coming
 };
 
 struct http_options {
@@ -38,6 +39,8 @@ struct http_options {
         int n_routes;
         void *ctx;                        // given to handlers
         size_t max_header, max_body;      // bytes: 431, 413
+        size_t max_upload;                // bytes, of routes that take uploads: 413
+        const char *upload_folder;        // where they are written while they come; NULL: the system's temporary one
         int max_connections;              // more get 503 and are closed
         int header_seconds, body_seconds; // to receive them in full: 408
         int idle_seconds;                 // between requests on a connection
@@ -79,6 +82,9 @@ const char *http_body(const struct http_exchange *, size_t *len); // NUL-termina
 // Whether the request comes from this machine. One that a proxy says it forwarded (Forwarded, X-Forwarded-For) does
 // not.
 bool http_peer_is_local(const struct http_exchange *);
+
+// The body of an upload, rewound: a file without a name. The caller's to close; -1 the second time.
+int http_body_file(struct http_exchange *);
 
 // The answer. Headers first; the values are copied, control characters become spaces. Content-Length, Date, Connection,
 // CORS come by themselves. body is copied; content_type may be NULL where there is none.

@@ -2,6 +2,7 @@
 // ends (RFC 9112), limits, a route, and expectations that can be met. Called by the connection with the peer's bytes.
 #include <stdarg.h>
 #include <stdio.h>
+#include <errno.h>
 #include <string.h>
 #include <strings.h>
 
@@ -110,11 +111,9 @@ static int check_framing(struct http_exchange *e, const llhttp_t *p)
                 return refuse(e, 400, "%s", wrong);
         if (count(e, "host") > 1 || (count(e, "host") == 0 && p->http_minor == 1))
                 return refuse(e, 400, "expected one Host header, found %d", count(e, "host"));
-        if (coding != NULL && (p->flags & F_CONTENT_LENGTH) != 0)
-                return refuse(e, 400, "both Content-Length and Transfer-Encoding are set");
         if (coding != NULL && p->http_minor == 0)
                 return refuse(e, 400, "Transfer-Encoding is not for HTTP/1.0");
-        if (coding != NULL && (count(e, "transfer-encoding") > 1 || strcasecmp(coding, "chunked") != 0))
+        if (coding != NULL && strcasecmp(coding, "chunked") != 0)
                 return refuse(e, 501, "the only transfer coding here is chunked");
         return 0;
 }
@@ -143,9 +142,16 @@ static int check_route(struct http_exchange *e, const llhttp_t *p)
         return e->refused ? -1 : 0;
 }
 
+static size_t most(const struct http_exchange *e)
+{
+        const struct http_options *o = &e->conn->server->options;
+
+        return e->route != NULL && e->route->upload ? o->max_upload : o->max_body;
+}
+
 static int check_length(struct http_exchange *e, const llhttp_t *p)
 {
-        size_t max = e->conn->server->options.max_body;
+        size_t max = most(e);
         bool sends = strcmp(e->method, "POST") == 0 || strcmp(e->method, "PUT") == 0 || strcmp(e->method, "PATCH") == 0;
 
         if (sends && (p->flags & (F_CONTENT_LENGTH | F_CHUNKED)) == 0)
@@ -183,11 +189,18 @@ static int on_headers_complete(llhttp_t *p)
 static int on_body(llhttp_t *p, const char *at, size_t len)
 {
         struct http_conn *c = p->data;
-        size_t max = c->server->options.max_body;
+        struct http_exchange *e = c->exchange;
+        size_t max = most(e);
 
-        if (len > max - c->exchange->body.len)
-                return refuse(c->exchange, 413, "the body has more than %zu bytes", max);
-        buf_append(&c->exchange->body, at, len);
+        if (len > max - e->body.len - e->uploaded)
+                return refuse(e, 413, "the body has more than %zu bytes", max);
+        if (e->route == NULL || !e->route->upload) {
+                buf_append(&e->body, at, len);
+                return 0;
+        }
+        if (http_upload_write(e, at, len) != 0)
+                return refuse(e, 507, "no room for the upload: %s", strerror(errno));
+        c->deadline = (int64_t)uv_now(c->server->loop) + (int64_t)c->server->options.body_seconds * 1000;
         return 0;
 }
 
@@ -261,7 +274,7 @@ static void check_body(struct http_conn *c, size_t used)
 {
         // A chunk of one byte takes six.
         c->body_bytes += used;
-        if (c->body_bytes > c->server->options.max_header + 8 * c->exchange->body.len)
+        if (c->body_bytes > c->server->options.max_header + 8 * (c->exchange->body.len + c->exchange->uploaded))
                 http_refuse(c, 400, "the body's chunks hold next to nothing");
 }
 

@@ -1,5 +1,6 @@
-// A file mapped for reading. The mapping is private, so that pages written later (a merge) become ours and never the
-// file's.
+// A file mapped for reading. The mapping is private, so that pages made writable later (mprotect, for a merge) become
+// ours and never the file's. A file that is cut short while it is mapped faults when read (SIGBUS): replace files, do
+// not rewrite them.
 #ifndef DYNLORA_IO_MAPFILE_H
 #define DYNLORA_IO_MAPFILE_H
 

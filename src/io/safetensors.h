@@ -1,7 +1,7 @@
 // The safetensors format, one file or a folder of shards with model.safetensors.index.json, mapped, not read.
-// Every header is checked whole before anything is used: header length, offsets in range, no overlaps, no holes at the
-// end, sizes that equal shape times element, no duplicate names, known dtypes. Format: huggingface/safetensors, format
-// section of its README.
+// Every header is checked whole before anything is used: header length, known dtypes, sizes that equal shape times
+// element, no duplicate names, and tensors that tile the data section exactly (no overlap, no gap, nothing after them).
+// An index may name only files of its own folder. Format: huggingface/safetensors, format section of its README.
 #ifndef DYNLORA_IO_SAFETENSORS_H
 #define DYNLORA_IO_SAFETENSORS_H
 

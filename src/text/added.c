@@ -134,7 +134,7 @@ void added_split(const struct added *a, const char *text, size_t len, bool skip_
                 if ((skip_special && token->special) || (token->single_word && touches_word(text, start, end, last)))
                         continue;
                 // A token before may have swallowed the space that this one begins with.
-                if (token->lstrip && start > done)
+                if (token->lstrip)
                         start = space_before(done, start);
                 if (token->rstrip)
                         end = space_after(end, last);

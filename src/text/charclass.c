@@ -52,6 +52,15 @@ const char *charclass_newer(const char *category, size_t len)
         return "";
 }
 
+void charclass_put_word(struct buf *out)
+{
+        buf_puts(out, "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}\\x{1f150}-\\x{1f169}"
+                      "\\x{1f170}-\\x{1f189}");
+        buf_puts(out, charclass_newer("L", 1));
+        buf_puts(out, charclass_newer("M", 1));
+        buf_puts(out, charclass_newer("Nd", 2));
+}
+
 bool charclass_is_space(uint32_t code)
 {
         if (code < 0x80)

@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buf.h"
+
 // Insides of PCRE2 bracket classes. \s is White_Space (PCRE2's own \s has U+180E besides).
 #define CLASS_SPACE                                                                                                    \
         "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
@@ -16,21 +18,19 @@
         "2027}"                                                                                                        \
         "\\x{202a}-\\x{202e}\\x{2030}-\\x{205e}\\x{2060}-\\x{2fff}\\x{3001}-\\x{d7ff}\\x{e000}-\\x{10ffff}"
 
-// Letters, marks, digits, letter numbers, connectors and the symbols that Unicode counts as alphabetic.
-#define CLASS_WORD                                                                                                     \
-        "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}\\x{1f150}-\\x{1f169}"               \
-        "\\x{1f170}-\\x{1f189}"
-
 // What Rust's char::is_numeric has beyond charclass_newer("N").
 #define CLASS_NUMERIC_17 "\\x{11de0}-\\x{11de9}\\x{16ff4}-\\x{16ff6}"
 
 // The members that a general category ("L", "Nd") gained in Unicode 15 and 16, as the inside of a class; "" for most.
 const char *charclass_newer(const char *category, size_t len);
 
+// Appends the inside of \w: letters, marks, digits, letter numbers, connectors and symbols that count as alphabetic.
+void charclass_put_word(struct buf *out);
+
 // White_Space.
 bool charclass_is_space(uint32_t code);
 
-// \w of Rust's regex library: CLASS_WORD and the two joiners.
+// \w as above, and the two joiners, as Rust's regex library has it.
 bool charclass_is_word(uint32_t code);
 
 #endif

@@ -76,11 +76,17 @@ static enum dyn_status split_digits(struct tokenizer *t, const cJSON *o, struct 
 
 static enum dyn_status split_whitespace(struct tokenizer *t, const cJSON *o, struct dyn_error *err)
 {
+        struct buf word = {0}, pattern = {0};
+
         if (strcmp(json_member(o, "type")->valuestring, "WhitespaceSplit") == 0)
                 return split_add_pattern(&t->split, "[" CLASS_SPACE "]", SPLIT_REMOVED, false, err);
-        return split_add_pattern(&t->split,
-                "[" CLASS_WORD "\\x{200c}\\x{200d}]+|[^" CLASS_WORD "\\x{200c}\\x{200d}" CLASS_SPACE "]+",
-                SPLIT_REMOVED, true, err);
+        charclass_put_word(&word);
+        buf_puts(&word, "\\x{200c}\\x{200d}");
+        buf_printf(&pattern, "[%s]+|[^%s" CLASS_SPACE "]+", word.data, word.data);
+        enum dyn_status st = split_add_pattern(&t->split, pattern.data, SPLIT_REMOVED, true, err);
+        buf_free(&word);
+        buf_free(&pattern);
+        return st;
 }
 
 enum dyn_status hf_metaspace(const cJSON *o, char with[static 8], const char **scheme, struct dyn_error *err)

@@ -12,7 +12,8 @@ struct translation {
         struct buf *out;
         const char *start, *p; // the pattern and the place in it
         bool in_class;
-        bool after_set; // in a class, right after \s or the like: a following '-' is itself
+        const char *class_start; // its first member
+        bool after_set;          // in a class, right after \s or the like
         struct dyn_error *err;
 };
 
@@ -39,6 +40,16 @@ static void put_set(struct translation *t, bool negated, const char *a, const ch
         if (!t->in_class)
                 buf_putc(t->out, ']');
         t->after_set = t->in_class;
+}
+
+static void put_word(struct translation *t, bool negated)
+{
+        struct buf word = {0};
+
+        charclass_put_word(&word);
+        // Oniguruma's tables for single bytes count these numbers in, those for classes do not.
+        put_set(t, negated, word.data, t->in_class ? "" : "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}");
+        buf_free(&word);
 }
 
 static bool is_category(const char *name, size_t len)
@@ -113,8 +124,8 @@ static enum dyn_status escape(struct translation *t)
                         return refuse(t, t->p - 1, 2);
                 if (tolower(c) == 'd')
                         put_set(t, c == 'D', "\\p{Nd}", charclass_newer("Nd", 2));
-                else // Oniguruma counts these fractions and superscripts in
-                        put_set(t, c == 'W', CLASS_WORD "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}", "");
+                else
+                        put_word(t, c == 'W');
                 break;
         case 'p':
         case 'P':
@@ -161,9 +172,11 @@ static enum dyn_status in_class(struct translation *t)
                 if (t->p[1] == '&')
                         return refuse(t, t->p, 2);
                 break;
-        case '-':
-                if (t->after_set || (t->p[1] == '\\' && is_set_escape(t->p[2])))
+        case '-': // a range, or itself at either end of the class
+                if (t->p[1] == ']' || t->p == t->class_start)
                         buf_putc(t->out, '\\');
+                else if (t->after_set || (t->p[1] == '\\' && is_set_escape(t->p[2])))
+                        return refuse(t, t->p, 3);
                 break;
         }
         t->after_set = false;
@@ -240,6 +253,7 @@ enum dyn_status pattern_translate(struct buf *out, const char *onig, struct dyn_
                         buf_append(out, t.p, len);
                         t.p += len;
                         t.in_class = true;
+                        t.class_start = t.p;
                         t.after_set = false;
                 } else {
                         buf_putc(out, *t.p++);

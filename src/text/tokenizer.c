@@ -13,10 +13,13 @@ enum dyn_status tokenizer_open(struct tokenizer **out, const char *path, struct 
 {
         struct tokenizer *t = mem_zalloc(sizeof *t);
         struct gguf *gguf = NULL;
+        struct dyn_error local;
         struct stat info;
         enum dyn_status st;
 
         *out = NULL;
+        if (err == NULL)
+                err = &local;
         if (stat(path, &info) == 0 && S_ISDIR(info.st_mode)) {
                 st = hf_tokenizer_load(t, path, err);
         } else {

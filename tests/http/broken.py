@@ -115,6 +115,7 @@ def shift(by):
 
 
 NAN_BF16, INF_BF16 = struct.pack("<H", 0x7FC0), struct.pack("<H", 0xFF80)
+ONE = b'"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}'
 WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.json"
 
 # name: (file, change, words that the one line must have)
@@ -127,7 +128,7 @@ SAFETENSORS = {
     "header cut": (head_length(50), []),
     "header is no object": (lambda p: write_tensors(p, b"[1, 2]", b""), []),
     "header of garbage": (lambda p: write_tensors(p, b"\xff" * 64, b"\x00" * 64), []),
-    "header with a name twice": (lambda p: write_tensors(p, b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}', b"\x00" * 4), []),
+    "header with a name twice": (lambda p: write_tensors(p, b"{" + ONE + b"," + ONE + b"}", b"\x00" * 4), []),
     "cut": (cut(-1), []),
     "half": (cut(5000), []),
     "trailing bytes": (Tensors(lambda h, d: d + b"\x00" * 100), []),
@@ -194,10 +195,12 @@ ADAPTER = {f"weights: {k}": (ADAPTER_WEIGHTS, change, [ADAPTER_WEIGHTS, *words])
     "weights missing": (ADAPTER_WEIGHTS, remove, [ADAPTER_WEIGHTS]),
     "B missing": (ADAPTER_WEIGHTS, drop("layers.1.self_attn.q_proj.lora_B"), ["layers.1.self_attn.q_proj", "lora_B"]),
     "A missing": (ADAPTER_WEIGHTS, drop("layers.1.self_attn.q_proj.lora_A"), ["layers.1.self_attn.q_proj", "lora_A"]),
-    "a layer too many": (ADAPTER_WEIGHTS, rename("layers.2.mlp.up_proj.lora_A", "base_model.model.model.layers.9.mlp.up_proj.lora_A.weight"), ["layers.9"]),
-    "a tensor of no site": (ADAPTER_WEIGHTS, rename("layers.2.mlp.up_proj.lora_A", "base_model.model.model.layers.2.mlp.sideways.lora_A.weight"), ["sideways"]),
-    "a tensor of no name": (ADAPTER_WEIGHTS, rename("layers.2.mlp.up_proj.lora_A", "frob"), ["frob"]),
-    "a magnitude vector": (ADAPTER_WEIGHTS, rename("layers.2.mlp.up_proj.lora_A", "base_model.model.model.layers.2.mlp.up_proj.lora_magnitude_vector"), ["lora_magnitude_vector"]),
+    **{what: (ADAPTER_WEIGHTS, rename("layers.2.mlp.up_proj.lora_A", name), [word]) for what, name, word in [
+        ("a layer too many", "base_model.model.model.layers.9.mlp.up_proj.lora_A.weight", "layers.9"),
+        ("a tensor of no site", "base_model.model.model.layers.2.mlp.sideways.lora_A.weight", "sideways"),
+        ("a tensor of no name", "frob", "frob"),
+        ("a magnitude vector", "base_model.model.model.layers.2.mlp.up_proj.lora_magnitude_vector", "lora_magnitude_vector"),
+    ]},
     "A of another width": (ADAPTER_WEIGHTS, set_field("layers.0.self_attn.q_proj.lora_A", "shape", [4, 128]), ["layers.0.self_attn.q_proj", "lora_A"]),
     "A turned": (ADAPTER_WEIGHTS, set_field("layers.0.self_attn.q_proj.lora_A", "shape", [64, 8]), ["layers.0.self_attn.q_proj"]),
     "NaN": (ADAPTER_WEIGHTS, set_value("layers.1.mlp.up_proj.lora_B", NAN_BF16), ["layers.1.mlp.up_proj.lora_B"]),

@@ -115,7 +115,8 @@ NOT_JSON = [
     b'{"prompt": "a" "b"}', b'{"prompt": "a\nb"}', b'{"prompt": "\\x"}', b'{"prompt": "\\u12"}', b'{"prompt": "\\ud800"}',
     b'{"prompt": "\\udc00\\ud800"}', b'{"prompt": "a\x00b"}', b'{"prompt": "\xff\xfe"}', b'{"prompt": "\xc0\x80"}', b'{"prompt": "\xed\xa0\x80"}',
     b'{"prompt": 01}', b'{"prompt": [1,]}', b'{"prompt": +1}', b'{"prompt": NaN}', b'{"prompt": Infinity}', b'{"prompt": 1e}', b'{"prompt": .5}',
-    b'{"prompt": nul}', b"\x00", b"\xff\xff\xff\xff", b'{"prompt": "a"}\x00', b"[" * 100000, b'{"a":' * 100000, b'{"prompt": ' + b"[" * 5000 + b"]" * 5000 + b"}",
+    b'{"prompt": nul}', b"\x00", b"\xff\xff\xff\xff", b'{"prompt": "a"}\x00', b"[" * 100000, b'{"a":' * 100000,
+    b'{"prompt": ' + b"[" * 5000 + b"]" * 5000 + b"}",
     b'{"prompt": "' + b"a" * 100000, b"\xef\xbb\xbf{", b'{"max_tokens": 1, "prompt": "a"} {"prompt": "b"}',
 ]
 
@@ -127,7 +128,8 @@ def test_what_is_not_a_json_object_is_400(tiny, path):
         assert reply.status == 400 and reply.error["message"], (body[:60], reply)
 
 
-@pytest.mark.parametrize("number", ["1e400", "-1e400", "9" * 400, "1" + "0" * 5000, "1e-400", "0." + "9" * 5000, "18446744073709551616", "-9223372036854775809"])
+@pytest.mark.parametrize("number", ["1e400", "-1e400", "9" * 400, "1" + "0" * 5000, "1e-400", "0." + "9" * 5000, "18446744073709551616",
+                                    "-9223372036854775809"])
 def test_huge_numbers_are_refused_or_meant(tiny, number):
     for field in ("max_tokens", "seed", "temperature", "n", "top_k", "logit_bias"):
         value = f'{{"5": {number}}}' if field == "logit_bias" else number

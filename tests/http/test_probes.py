@@ -3,7 +3,8 @@ import re
 
 import pytest
 
-TEXTS = ["", "hello", "  two  spaces\n\n\ttab", "Tomás Ødegård, 你好, \U0001F469‍\U0001F4BB", "<|im_start|>user\n12345<|im_end|>", "\r\n \u00a0 e\u0301", "a" * 3000]
+TEXTS = ["", "hello", "  two  spaces\n\n\ttab", "Tomás Ødegård, 你好, \U0001F469‍\U0001F4BB", "<|im_start|>user\n12345<|im_end|>",
+         "\r\n \u00a0 e\u0301", "a" * 3000]
 
 
 def test_models_lists_the_base_and_each_ready_adapter(tiny):

@@ -2,6 +2,7 @@
 #include "ops.h"
 
 #include "cpu/half.h"
+#include "cpu/pool.h"
 
 static void alloc_gives_aligned_zeros_of_every_size(void **state)
 {
@@ -46,6 +47,41 @@ static void upload_and_download_carry_bytes_both_ways(void **state)
         assert_memory_equal(there, back, 100);
         o.ops->free(o.dev, on_device);
         ops_close(&o);
+}
+
+static void pool_blocks_are_aligned_zeros_apart_from_each_other(void **state)
+{
+        enum { N = 300 };
+        struct pool p;
+        char *block[N];
+        size_t bytes[N];
+
+        pool_init(&p);
+        for (int round = 0; round < 3; round++) {
+                for (int i = 0; i < N; i++) {
+                        bytes[i] = ops_random() % 200000;
+                        block[i] = pool_alloc(&p, bytes[i]);
+                        assert_int_equal((uintptr_t)block[i] % 64, 0);
+                        for (size_t k = 0; k < bytes[i]; k += 1 + k % 13)
+                                assert_int_equal(block[i][k], 0);
+                        memset(block[i], i % 127 + 1, bytes[i]);
+                        if (i % 3 == 1) { // some are freed early
+                                pool_free(&p, block[i - 1]);
+                                block[i - 1] = NULL;
+                        }
+                }
+                for (int i = 0; i < N; i++) {
+                        for (size_t k = 0; block[i] && k < bytes[i]; k++)
+                                assert_int_equal(block[i][k], i % 127 + 1);
+                        pool_free(&p, block[i]);
+                }
+        }
+        assert_null(pool_alloc(&p, SIZE_MAX / 2 - 1));
+        char *large = pool_alloc(&p, 20000001);
+
+        large[20000000] = 1;
+        pool_free(&p, large);
+        pool_finish(&p);
 }
 
 static void halves_widen_to_their_value(void **state)
@@ -126,6 +162,7 @@ int main(void)
                 cmocka_unit_test(alloc_gives_aligned_zeros_of_every_size),
                 cmocka_unit_test(alloc_of_more_than_there_is_answers_null),
                 cmocka_unit_test(upload_and_download_carry_bytes_both_ways),
+                cmocka_unit_test(pool_blocks_are_aligned_zeros_apart_from_each_other),
                 cmocka_unit_test(halves_widen_to_their_value),
                 cmocka_unit_test(halves_narrow_to_the_nearest_even),
                 cmocka_unit_test(kv_write_narrows_alike_on_every_backend),

@@ -99,6 +99,7 @@ static void flood_on(struct http_exchange *e, void *user)
 {
         struct flood *f = user;
         char block[1000];
+        size_t backlog = http_stream_backlog(e);
 
         while (f->left > 0 && http_stream_backlog(e) <= HTTP_BACKLOG_HIGH) {
                 size_t n = f->left < sizeof block ? f->left : sizeof block;
@@ -109,6 +110,8 @@ static void flood_on(struct http_exchange *e, void *user)
                 f->left -= n;
         }
         uv_mutex_lock(&f->world->mutex);
+        if (backlog > f->world->max_when_drained)
+                f->world->max_when_drained = backlog;
         if (http_stream_backlog(e) > f->world->max_backlog)
                 f->world->max_backlog = http_stream_backlog(e);
         f->world->n_drained_calls++;

@@ -30,7 +30,7 @@ struct world {
         int done_status[WORLD_DONE_MAX];
         char done_line[WORLD_DONE_MAX][64]; // "GET /path"
         double done_seconds[WORLD_DONE_MAX];
-        size_t max_backlog;
+        size_t max_backlog, max_when_drained; // after and before the writing of /flood
         bool drain_done;
 };
 

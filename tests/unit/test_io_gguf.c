@@ -104,9 +104,7 @@ static void refused(const struct buf *b, enum dyn_status status, const char *wor
 // A file with all value types and three tensors, the base of what follows.
 static void put_good(struct buf *b, uint32_t version)
 {
-        static const char *const words[] = {"", "two",
-                "\xff\x00"
-                "x"};
+        static const char *const words[] = {"", "two", "\xff\0x"};
 
         put_header(b, version, 3, 16);
         put_key(b, "u8", U8), put(b, 200, 1);

@@ -165,7 +165,7 @@ def steps():
             yield dict(pre_tokenizer=S([split(r"\p{L}+", behavior, invert), BYTES]))
         yield dict(pre_tokenizer=S([P.Split("a", behavior), BYTES]))
     for pattern in [
-            r"\s", r"\S", r"\w+", r"\W+", r"\d{2,}", r"\D+", r"[\s\d]", r"[^\S\n]+", r"[\w-]+", r"[-\s]+", r"[a-f\-x]",
+            r"\s", r"\S", r"\w+", r"\W+", r"\d{2,}", r"\D+", r"[\s\d]", r"[^\S\n]+", r"[\w-]+", r"[-\s]+", r"[a-f\-x]", r"[-\d]", r"[^-\d]",
             r"^.", r".$", r"a.b", r"(?i)the|FOX", r"(?<=e)r?", r"(?<! )o", r"\p{Lu}\p{Ll}*", r"\P{L}+",
             r"[^\p{L}\P{N}]", r"\p{^L}", r"\p{Han}+|\p{Hiragana}+", r"[\u4e00-\u9fff]+", r"\x41|\x{e9}", r"[一-龥]",
             r"l++", r"o?+r", r" *+\S", r"x{3}", r"x{2,}?", r"a{", r"\{|\}", r"(a|b)+", r"(?>the)", r"\A\S+", r"\S\z",

@@ -1,0 +1,357 @@
+// Administration: POST, PUT, PATCH and DELETE of /v1/adapters, and vLLM's words for the same. The work is done
+// elsewhere and comes back to the loop, so an answer may have to wait while its client may leave.
+#include <string.h>
+#include <unistd.h>
+
+#include "api/adapters.h"
+#include "api/fields.h"
+#include "api/reply.h"
+#include "api/server.h"
+#include "api/writer.h"
+#include "base/alloc.h"
+
+// ?wait=VALUE: true and false by name, 1 and 0 or with no value at all for true.
+static enum dyn_status read_wait(struct http_exchange *x, bool *wait, struct problem *p)
+{
+        const char *v = http_query(x, "wait");
+
+        if (v == NULL)
+                return DYN_OK;
+        *wait = *v == 0 || strcmp(v, "true") == 0 || strcmp(v, "1") == 0;
+        if (*wait || strcmp(v, "false") == 0 || strcmp(v, "0") == 0)
+                return DYN_OK;
+        return problem_set(p, DYN_INVALID, "wait", NULL, "wait: expected true or false, found \"%.40s\"", v);
+}
+
+// An answer that waits for something to end. The exchange becomes NULL when its client leaves.
+struct waiting {
+        struct http_exchange *exchange;
+        char *name;
+        bool vllm; // answers in vLLM's words
+};
+
+static void on_abort(struct http_exchange *x, void *user)
+{
+        ((struct waiting *)user)->exchange = NULL;
+}
+
+static struct waiting *wait_on(struct http_exchange *x, const char *name, bool vllm)
+{
+        struct waiting *w = mem_zalloc(sizeof *w);
+
+        w->exchange = x;
+        w->name = mem_strdup(name);
+        w->vllm = vllm;
+        http_on_abort(x, on_abort, w);
+        return w;
+}
+
+static void wait_over(struct waiting *w)
+{
+        mem_free(w->name);
+        mem_free(w);
+}
+
+// vLLM answers a sentence, and 400 where we say 409, 422 or 403.
+static void answer_vllm(struct http_exchange *x, const char *what, const char *name)
+{
+        char *text = mem_printf("Success: LoRA adapter '%s' %s successfully.", name, what);
+
+        http_respond(x, 200, "text/plain; charset=utf-8", text, strlen(text));
+        mem_free(text);
+}
+
+// A failure about the adapter that was named, in the words of whoever asked.
+static void answer_failure(const struct waiting *w, struct problem *p, const char *param)
+{
+        enum dyn_status st = p->err.status;
+
+        p->about = st == DYN_BUSY ? ABOUT_SERVER : ABOUT_ADAPTER;
+        if (w->vllm && st != DYN_BUSY && st != DYN_NOT_FOUND && st != DYN_NO_MEMORY) {
+                p->about = ABOUT_REQUEST;
+                p->err.status = DYN_INVALID;
+        }
+        problem_of(p, param, st == DYN_INVALID || st == DYN_UNSUPPORTED ? "bad_adapter" : NULL);
+        reply_problem(w->exchange, p);
+}
+
+// Registration
+// ---------------------------------------------------------------------------------------------------------------
+
+static void on_loaded(void *ctx, enum dyn_status st, enum registry_outcome outcome, const struct adapter_entry *entry,
+        const struct dyn_error *error)
+{
+        struct waiting *w = ctx;
+        struct problem p = {0};
+
+        if (w->exchange != NULL && st != DYN_OK) {
+                p.err = *error;
+                answer_failure(w, &p, st == DYN_CONFLICT ? "name" : "path");
+        } else if (w->exchange != NULL && w->vllm) {
+                answer_vllm(w->exchange, "added", w->name);
+        } else if (w->exchange != NULL) {
+                adapters_answer(w->exchange, outcome == REGISTRY_NEW ? 201 : 200, entry);
+        }
+        wait_over(w);
+}
+
+// The name is busy, or the server is: nothing has begun.
+static void refuse(struct http_exchange *x, struct waiting *w, struct problem *p)
+{
+        p->about = p->err.status == DYN_BUSY ? ABOUT_SERVER : ABOUT_REQUEST;
+        problem_of(p, "name", p->err.status == DYN_CONFLICT ? "adapter_busy" : NULL);
+        if (w != NULL)
+                wait_over(w);
+        reply_problem(x, p);
+}
+
+static void begin(struct api *api, struct http_exchange *x, const struct registry_order *order, bool wait, bool vllm)
+{
+        struct waiting *w = wait ? wait_on(x, order->name, vllm) : NULL;
+        struct problem p = {0};
+
+        if (registry_load(api->registry, order, wait ? on_loaded : NULL, w, &p.err) != DYN_OK)
+                refuse(x, w, &p);
+        else if (!wait)
+                adapters_answer(x, 202, registry_find(api->registry, order->name));
+}
+
+// "auto", "unmerged"; merging is not a mode that this server has.
+static enum dyn_status read_mode(const char *mode, struct store_settings *settings, struct problem *p)
+{
+        if (mode == NULL)
+                return DYN_OK;
+        if (strcmp(mode, "merged") == 0)
+                return problem_set(p, DYN_UNSUPPORTED, "mode", NULL,
+                        "\"mode\": adapters are applied per row here: merged is "
+                        "not supported");
+        if (strcmp(mode, "auto") != 0 && strcmp(mode, "unmerged") != 0)
+                return problem_set(p, DYN_INVALID, "mode", NULL,
+                        "\"mode\": expected auto, merged or unmerged, found \"%.40s\"", mode);
+        settings->mode = strcmp(mode, "auto") == 0 ? STORE_AUTO : STORE_UNMERGED;
+        return DYN_OK;
+}
+
+// Parses a body that names an adapter in the member `field`.
+static enum dyn_status read_body(struct api *api, struct http_exchange *x, enum fields_of of, cJSON **body,
+        struct params *params, struct problem *p)
+{
+        size_t len;
+        const char *text = http_body(x, &len);
+        const char *field = of == OF_REGISTER ? "name" : "lora_name";
+        enum dyn_status st = api_check_serving(api, p);
+
+        *body = NULL;
+        if (st == DYN_OK)
+                st = fields_parse(text, len, of, body, params, p);
+        if (st == DYN_OK && of != OF_SETTINGS && params->name == NULL)
+                st = problem_set(p, DYN_INVALID, field, "missing_required_parameter", "\"%s\": is required", field);
+        if (st == DYN_OK && of != OF_SETTINGS && registry_check_name(api->registry, params->name, &p->err) != DYN_OK)
+                st = problem_of(p, field, NULL);
+        return st;
+}
+
+void api_adapter_register(struct http_exchange *x, void *ctx)
+{
+        struct api *api = ctx;
+        struct problem p = {0};
+        struct params params;
+        struct store_settings settings = {0};
+        bool wait = true;
+        cJSON *body;
+        enum dyn_status st = read_body(api, x, OF_REGISTER, &body, &params, &p);
+
+        if (st == DYN_OK)
+                st = read_wait(x, &wait, &p);
+        if (st == DYN_OK)
+                st = read_mode(params.mode, &settings, &p);
+        if (st == DYN_OK) {
+                settings.pin = params.pin;
+                struct registry_order order = {
+                        params.name, params.path, params.replace, params.pin || params.mode ? &settings : NULL};
+
+                begin(api, x, &order, wait, false);
+        } else {
+                reply_problem(x, &p);
+        }
+        cJSON_Delete(body);
+}
+
+void api_lora_load(struct http_exchange *x, void *ctx)
+{
+        struct api *api = ctx;
+        struct problem p = {0};
+        struct params params;
+        cJSON *body;
+        enum dyn_status st = read_body(api, x, OF_LOAD_LORA, &body, &params, &p);
+
+        if (st == DYN_OK && params.path == NULL)
+                st = problem_set(
+                        &p, DYN_INVALID, "lora_path", "missing_required_parameter", "\"lora_path\": is required");
+        if (st == DYN_OK) {
+                struct registry_order order = {params.name, params.path, params.replace, NULL};
+
+                begin(api, x, &order, true, true);
+        } else {
+                reply_problem(x, &p);
+        }
+        cJSON_Delete(body);
+}
+
+void api_adapter_upload(struct http_exchange *x, void *ctx)
+{
+        struct api *api = ctx;
+        struct problem p = {0};
+        const char *name = http_param(x);
+        bool wait = true;
+
+        if (api_check_serving(api, &p) != DYN_OK || read_wait(x, &wait, &p) != DYN_OK) {
+                reply_problem(x, &p);
+                return;
+        }
+        if (registry_check_name(api->registry, name, &p.err) != DYN_OK) {
+                problem_of(&p, "name", NULL);
+                reply_problem(x, &p);
+                return;
+        }
+        int file = http_body_file(x);
+        if (file < 0) {
+                dyn_fail(&p.err, DYN_IO, "the upload could not be written to the disk");
+                reply_problem(x, &p);
+                return;
+        }
+        struct waiting *w = wait ? wait_on(x, name, false) : NULL;
+        if (registry_upload(api->registry, name, file, wait ? on_loaded : NULL, w, &p.err) != DYN_OK)
+                refuse(x, w, &p);
+        else if (!wait)
+                adapters_answer(x, 202, registry_find(api->registry, name));
+}
+
+// Settings
+// --------------------------------------------------------------------------------------------------------------------
+
+static void on_set(void *ctx, enum dyn_status st, const struct adapter_entry *entry, const struct dyn_error *error)
+{
+        struct waiting *w = ctx;
+        struct problem p = {0};
+
+        if (w->exchange != NULL && st != DYN_OK) {
+                p.err = *error;
+                answer_failure(w, &p, NULL);
+        } else if (w->exchange != NULL) {
+                adapters_answer(w->exchange, 200, entry);
+        }
+        wait_over(w);
+}
+
+void api_adapter_set(struct http_exchange *x, void *ctx)
+{
+        struct api *api = ctx;
+        struct problem p = {0};
+        struct params params;
+        struct store_settings settings;
+        cJSON *body = NULL;
+        enum dyn_status st = read_body(api, x, OF_SETTINGS, &body, &params, &p);
+        const struct adapter_entry *entry = st ? NULL : registry_find(api->registry, http_param(x));
+
+        if (st == DYN_OK && entry == NULL) {
+                cJSON_Delete(body);
+                adapters_answer_unknown(x, http_param(x));
+                return;
+        }
+        if (st == DYN_OK) {
+                settings = (struct store_settings){json_member(body, "pin") ? params.pin : entry->pinned, entry->mode};
+                st = read_mode(params.mode, &settings, &p);
+        }
+        cJSON_Delete(body);
+        if (st != DYN_OK) {
+                reply_problem(x, &p);
+                return;
+        }
+        struct waiting *w = wait_on(x, entry->name, false);
+        if (registry_set(api->registry, w->name, &settings, on_set, w, &p.err) != DYN_OK)
+                refuse(x, w, &p);
+}
+
+// Removal
+// --------------------------------------------------------------------------------------------------------------------
+
+static void answer_removed(struct http_exchange *x, int status, const char *name, const char *state, int in_flight)
+{
+        struct buf body = {0};
+        struct writer w = {&body};
+
+        writer_open(&w, '{');
+        writer_member_string(&w, "name", name);
+        writer_member_string(&w, "state", state);
+        writer_member_int(&w, "in_flight", in_flight);
+        writer_close(&w, '}');
+        reply_json(x, status, &body);
+        buf_free(&body);
+}
+
+// The store has let go of it. Requests may still run on it, if nobody asked to wait for them.
+struct leaving {
+        struct waiting *waiting;
+        struct api *api;
+};
+
+static void on_gone(void *ctx, enum dyn_status st, const struct dyn_error *error)
+{
+        struct leaving *l = ctx;
+        struct waiting *w = l->waiting;
+        const struct adapter_entry *entry = registry_find(l->api->registry, w->name);
+        struct problem p = {0};
+
+        if (w->exchange != NULL && st != DYN_OK) {
+                p.err = *error;
+                answer_failure(w, &p, NULL);
+        } else if (w->exchange != NULL && w->vllm) {
+                answer_vllm(w->exchange, "removed", w->name);
+        } else if (w->exchange != NULL && entry != NULL && entry->state == ADAPTER_DRAINING) {
+                answer_removed(w->exchange, 202, w->name, "draining", entry->in_flight);
+        } else if (w->exchange != NULL) {
+                answer_removed(w->exchange, 200, w->name, "removed", 0);
+        }
+        wait_over(w);
+        mem_free(l);
+}
+
+static void remove_adapter(struct api *api, struct http_exchange *x, const char *name, bool drained, bool vllm)
+{
+        struct leaving *l;
+
+        if (registry_find(api->registry, name) == NULL) {
+                adapters_answer_unknown(x, name);
+                return;
+        }
+        l = mem_alloc(sizeof *l);
+        *l = (struct leaving){wait_on(x, name, vllm), api};
+        registry_remove(api->registry, l->waiting->name, drained, on_gone, l, NULL);
+}
+
+void api_adapter_remove(struct http_exchange *x, void *ctx)
+{
+        struct api *api = ctx;
+        struct problem p = {0};
+        bool wait = false;
+
+        if (api_check_loaded(api, &p) != DYN_OK || read_wait(x, &wait, &p) != DYN_OK)
+                reply_problem(x, &p);
+        else
+                remove_adapter(api, x, http_param(x), wait, false);
+}
+
+void api_lora_unload(struct http_exchange *x, void *ctx)
+{
+        struct api *api = ctx;
+        struct problem p = {0};
+        struct params params;
+        cJSON *body;
+
+        if (read_body(api, x, OF_UNLOAD_LORA, &body, &params, &p) != DYN_OK)
+                reply_problem(x, &p);
+        else
+                remove_adapter(api, x, params.name, false, true);
+        cJSON_Delete(body);
+}
