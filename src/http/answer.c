@@ -97,6 +97,7 @@ static void end(struct http_exchange *e)
         struct http_conn *c = e->conn;
         bool keep_alive = e->keep_alive;
 
+        c->exchange = NULL;
         http_exchange_finish(e, c->broken ? 499 : e->status);
         http_conn_answered(c, keep_alive);
 }

@@ -202,7 +202,8 @@ void http_conn_settle(struct http_conn *c)
 
 void http_conn_answered(struct http_conn *c, bool keep_alive)
 {
-        c->exchange = NULL;
+        if (c->phase == CONN_CLOSED)
+                return;
         if (keep_alive && !c->server->draining) {
                 c->phase = CONN_IDLE;
                 c->head_bytes = 0;

@@ -89,10 +89,21 @@ const char *http_body(const struct http_exchange *e, size_t *len)
         return e->body.data ? e->body.data : "";
 }
 
+// A browser names the page that a request comes from; only this server's own pages speak for somebody on this machine.
+static bool from_own_page(const struct http_exchange *e)
+{
+        const char *origin = http_header(e, "origin"), *host = http_header(e, "host");
+
+        if (origin == NULL)
+                return true;
+        const char *authority = strstr(origin, "://");
+        return authority != NULL && host != NULL && strcasecmp(authority + 3, host) == 0;
+}
+
 bool http_peer_is_local(const struct http_exchange *e)
 {
         return http_conn_is_local(e->conn) && http_header(e, "forwarded") == NULL &&
-               http_header(e, "x-forwarded-for") == NULL;
+               http_header(e, "x-forwarded-for") == NULL && from_own_page(e);
 }
 
 size_t http_stream_backlog(const struct http_exchange *e)

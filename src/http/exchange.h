@@ -22,6 +22,7 @@ struct http_exchange {
         bool target_complete, has_param;
         struct buf body;
         int file;        // what an upload is written to, -1 if none
+        bool file_taken; // by http_body_file
         size_t uploaded; // bytes in it
 
         // What http has against it: answered without a handler when the request is complete, or at once.

@@ -75,12 +75,12 @@ const char *http_path(const struct http_exchange *);
 const char *http_param(const struct http_exchange *); // what {..} matched, or NULL
 // The decoded value ('+' is a space), "" without one, NULL if absent; the first of several.
 const char *http_query(const struct http_exchange *, const char *name);
-const char *http_header(
-        const struct http_exchange *, const char *name);          // any case; the first of several; NULL if absent
+// Any case; the first of several; NULL if absent.
+const char *http_header(const struct http_exchange *, const char *name);
 const char *http_body(const struct http_exchange *, size_t *len); // NUL-terminated
 
-// Whether the request comes from this machine. One that a proxy says it forwarded (Forwarded, X-Forwarded-For) does
-// not.
+// Whether the request comes from this machine and from nobody else by way of it: one that a proxy says it forwarded
+// (Forwarded, X-Forwarded-For), or that a browser sends for another site's page (Origin), does not.
 bool http_peer_is_local(const struct http_exchange *);
 
 // The body of an upload, rewound: a file without a name. The caller's to close; -1 the second time.

@@ -47,9 +47,13 @@ int http_upload_write(struct http_exchange *e, const char *data, size_t len)
 int http_body_file(struct http_exchange *e)
 {
         const char *folder = e->conn->server->options.upload_folder;
-        int fd = e->file >= 0 ? e->file : open_unnamed(folder ? folder : "/tmp");
+        int fd;
 
+        if (e->file_taken)
+                return -1;
+        fd = e->file >= 0 ? e->file : open_unnamed(folder ? folder : "/tmp");
         e->file = -1;
+        e->file_taken = true;
         if (fd >= 0)
                 lseek(fd, 0, SEEK_SET);
         return fd;

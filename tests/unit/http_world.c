@@ -159,6 +159,20 @@ static void handle_nothing(struct http_exchange *e, void *ctx)
         http_respond(e, 204, NULL, "", 0);
 }
 
+// What arrived in the file, read back.
+static void handle_upload(struct http_exchange *e, void *ctx)
+{
+        struct buf b = {0};
+        int fd = http_body_file(e);
+        ssize_t n;
+
+        while ((n = read(fd, buf_reserve(&b, 4096), 4096)) > 0)
+                b.len += (size_t)n;
+        close(fd);
+        http_respond(e, http_body_file(e) < 0 ? 200 : 500, "application/octet-stream", b.data, b.len);
+        buf_free(&b);
+}
+
 static const struct http_route routes[] = {
         {"GET", "/health", handle_health},
         {"POST", "/echo", handle_echo},
@@ -173,6 +187,7 @@ static const struct http_route routes[] = {
         {"GET", "/headers", handle_headers},
         {"GET", "/nothing", handle_nothing},
         {"GET", "/local", handle_health, true},
+        {"PUT", "/upload", handle_upload, .upload = true},
         {"GET", "/", handle_health},
 };
 
@@ -206,6 +221,7 @@ void world_init(struct world *w)
                 .ctx = w,
                 .max_header = 8192,
                 .max_body = 1 << 20,
+                .max_upload = 4 << 20,
                 .max_connections = 10000,
                 .header_seconds = 30,
                 .body_seconds = 30,

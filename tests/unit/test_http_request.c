@@ -142,6 +142,44 @@ static void a_client_that_sends_its_whole_huge_body_first_still_reads_413(void *
         mem_free(block);
 }
 
+static void an_upload_may_be_longer_than_a_body_and_arrives_whole(void **state)
+{
+        size_t len = 4 << 20;
+        char *bytes = mem_alloc(len + 1), head[200];
+
+        for (size_t i = 0; i <= len; i++)
+                bytes[i] = (char)(i * 7 + i / 251);
+        for (int more = 0; more < 2; more++) {
+                int fd = client_open(&w);
+                snprintf(head, sizeof head, "PUT /upload HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n",
+                        len + more);
+                client_send(fd, head);
+                client_send_n(fd, bytes, len + more);
+                struct answer a = client_answer(fd, false);
+                assert_int_equal(a.status, more ? 413 : 200);
+                if (!more) {
+                        assert_int_equal(a.len, len);
+                        assert_memory_equal(a.body, bytes, len);
+                }
+                answer_free(&a);
+                close(fd);
+        }
+        // In chunks, and one that is broken off.
+        answered(
+                "PUT /upload HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n",
+                "abcde");
+        int before = open_descriptors(), fd = client_open(&w);
+        snprintf(head, sizeof head, "PUT /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf");
+        client_send(fd, head);
+        shutdown(fd, SHUT_WR);
+        assert_true(client_sees_end(fd));
+        close(fd);
+        for (int i = 0; i < 100 && open_descriptors() > before; i++)
+                usleep(10000);
+        assert_true(open_descriptors() <= before);
+        mem_free(bytes);
+}
+
 static void expect_100_is_answered_before_the_body_and_only_if_it_will_be_read(void **state)
 {
         int fd = client_open(&w);
@@ -386,6 +424,7 @@ int main(void)
                 cmocka_unit_test(bodies_by_length_and_by_chunks_arrive_whole),
                 cmocka_unit_test(a_body_at_the_limit_passes_and_one_byte_more_is_413),
                 cmocka_unit_test(a_client_that_sends_its_whole_huge_body_first_still_reads_413),
+                cmocka_unit_test(an_upload_may_be_longer_than_a_body_and_arrives_whole),
                 cmocka_unit_test(expect_100_is_answered_before_the_body_and_only_if_it_will_be_read),
                 cmocka_unit_test(a_body_without_a_length_is_411),
                 cmocka_unit_test(malformed_requests_are_400),
