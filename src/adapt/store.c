@@ -175,7 +175,7 @@ enum dyn_status store_set(
         struct store *s, const char *name, const struct store_settings *settings, struct dyn_error *err)
 {
         for (int i = 0; i < TRIES; i++) {
-                int folder;
+                int folder = -1;
                 enum dyn_status st = open_name(s, name, &folder, err);
 
                 if (st)

@@ -253,9 +253,11 @@ enum dyn_status hf_added_match(struct tokenizer *t, const cJSON *root, struct dy
         struct flags f;
 
         for (int special = 1; special >= 0; special--)
-                cJSON_ArrayForEach(c,
-                        list) if (st == DYN_OK && parse_flags(c, &f, err) == DYN_OK && f.special == (special == 1)) st =
-                        match_added(t, &f, scratch, &out, &other, err);
+                cJSON_ArrayForEach(c, list)
+                {
+                        if (st == DYN_OK && parse_flags(c, &f, err) == DYN_OK && f.special == (special == 1))
+                                st = match_added(t, &f, scratch, &out, &other, err);
+                }
         buf_free(&out);
         buf_free(&other);
         regex_scratch_destroy(scratch);

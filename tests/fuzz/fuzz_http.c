@@ -55,6 +55,15 @@ static void handle_stream(struct http_exchange *e, void *ctx)
         http_stream_close(e);
 }
 
+static void handle_upload(struct http_exchange *e, void *ctx)
+{
+        int fd = http_body_file(e);
+
+        assert(fd >= 0 && http_body_file(e) < 0);
+        close(fd);
+        http_respond(e, 201, NULL, "", 0);
+}
+
 static void error_body(int status, const char *message, struct buf *out)
 {
         buf_printf(out, "%d %s", status, message);
@@ -67,6 +76,7 @@ static const struct http_route routes[] = {
         {"GET", "/later", handle_later},
         {"GET", "/s/{id}", handle_stream},
         {"PUT", "/s/{id}/x", handle_stream, true},
+        {"PUT", "/u", handle_upload, .upload = true},
 };
 
 static void start(void)
@@ -78,6 +88,7 @@ static void start(void)
                 .n_routes = sizeof routes / sizeof *routes,
                 .max_header = 1024,
                 .max_body = 2048,
+                .max_upload = 3000,
                 .max_connections = 10,
                 .header_seconds = 60,
                 .body_seconds = 60,
