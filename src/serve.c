@@ -19,11 +19,12 @@ struct serve {
         const struct conf *conf;
         uv_loop_t loop;
         uv_async_t wake; // events of the engine wait
-        uv_signal_t signals[2];
+        uv_signal_t signals[2], reload;
         uv_timer_t drain_limit;
         uv_work_t load;
         bool loading, draining, closing;
         char *base;
+        struct auth *auth;
         struct api *api;
         struct http_server *http;
         struct progress progress;
@@ -62,6 +63,7 @@ static void close_all(struct serve *s)
         uv_close((uv_handle_t *)&s->drain_limit, NULL);
         for (int i = 0; i < 2; i++)
                 uv_close((uv_handle_t *)&s->signals[i], NULL);
+        uv_close((uv_handle_t *)&s->reload, NULL);
 }
 
 static void on_idle(void *ctx)
@@ -111,6 +113,14 @@ static void on_signal(uv_signal_t *signal, int number)
         if (s->conf->drain_timeout > 0)
                 uv_timer_start(&s->drain_limit, on_drain_limit, (uint64_t)s->conf->drain_timeout * 1000, 0);
         http_drain(s->http, on_http_drained, s);
+}
+
+static void on_reload(uv_signal_t *signal, int number)
+{
+        struct serve *s = signal->data;
+
+        if (s->auth != NULL)
+                auth_reload(s->auth);
 }
 
 static void fail(struct serve *s)
@@ -297,6 +307,16 @@ static char *base_name(const struct conf *c)
         return mem_strndup(c->model + begin, end - begin);
 }
 
+static enum dyn_status open_api(struct serve *s)
+{
+        const struct conf *c = s->conf;
+
+        if (auth_create(&s->auth, c->api_key_file, c->admin_token_file, &s->error) != DYN_OK)
+                return s->error.status;
+        s->api = api_create(&(struct api_options){s->base, c->model, c->max_rows, c->max_queue, s->auth});
+        return DYN_OK;
+}
+
 static enum dyn_status listen_first(struct serve *s)
 {
         const struct conf *c = s->conf;
@@ -313,6 +333,7 @@ static enum dyn_status listen_first(struct serve *s)
                 .idle_seconds = c->idle_timeout,
                 .write_seconds = c->write_timeout,
                 .cors_origin = c->cors_origin,
+                .admit = api_admit,
                 .error_body = api_error_body,
                 .on_done = api_on_done,
         };
@@ -334,12 +355,16 @@ static void init_loop(struct serve *s)
                 s->signals[i].data = s;
                 uv_signal_start(&s->signals[i], on_signal, numbers[i]);
         }
+        uv_signal_init(&s->loop, &s->reload);
+        s->reload.data = s;
+        uv_signal_start(&s->reload, on_reload, SIGHUP);
 }
 
 static void finish(struct serve *s)
 {
         registry_destroy(s->registry);
         api_destroy(s->api);
+        auth_destroy(s->auth);
         dyn_engine_destroy(s->engine);
         chat_template_destroy(s->chat_template);
         tokenizer_destroy(s->tokenizer);
@@ -354,9 +379,8 @@ int serve_run(const struct conf *conf, bool *at_once)
         s->conf = conf;
         s->started_ns = clock_ns();
         s->base = base_name(conf);
-        s->api = api_create(&(struct api_options){s->base, conf->model, conf->max_rows, conf->max_queue});
         init_loop(s);
-        if (listen_first(s) != DYN_OK) {
+        if (open_api(s) != DYN_OK || listen_first(s) != DYN_OK) {
                 fail(s);
         } else {
                 log_info("listening on %s, loading %s", http_address(s->http), conf->model);

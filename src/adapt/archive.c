@@ -208,13 +208,7 @@ static enum dyn_status walk(struct walk *w, int fd, struct dyn_error *err)
 
                 if (r == ARCHIVE_EOF)
                         break;
-                // Gzip within gzip is a bomb's way around the ratio.
-                if (archive_filter_count(w->archive) > 2)
-                        st = dyn_fail(err, DYN_INVALID, "expected a tar archive in gzip, found gzip in gzip");
-                else if (r == ARCHIVE_OK)
-                        st = take_entry(w, e, err);
-                else
-                        st = fail_read(w, err);
+                st = r == ARCHIVE_OK ? take_entry(w, e, err) : fail_read(w, err); // what it warns of is refused too
         }
         archive_read_free(w->archive);
         w->archive = NULL;
@@ -253,6 +247,8 @@ static enum dyn_status read_through(struct walk *w, uint32_t *crc, struct dyn_er
         size_t len;
         int r = archive_read_next_header(w->archive, &e);
 
+        if (archive_filter_count(w->archive) > 2)
+                return dyn_fail(err, DYN_INVALID, "expected a tar archive in gzip, found gzip in gzip");
         *crc = ~0u;
         while (r == ARCHIVE_OK && (r = archive_read_data_block(w->archive, &data, &len, &at)) == ARCHIVE_OK) {
                 *crc = crc32_of(*crc, data, len);
@@ -272,7 +268,7 @@ static enum dyn_status check_gzip(int fd, const struct archive_limits *limits, s
         struct walk w = {.limits = limits};
         unsigned char magic[2] = {0}, end[8] = {0};
         enum dyn_status st;
-        uint32_t crc;
+        uint32_t crc = 0;
 
         if (pread(fd, magic, 2, 0) != 2 || magic[0] != 0x1f || magic[1] != 0x8b)
                 return DYN_OK;

@@ -14,24 +14,24 @@
 #define EVENTS_AT_ONCE 256
 
 static const struct http_route routes[] = {
-        {"POST", "/v1/completions", api_completions},
-        {"POST", "/v1/chat/completions", api_chat},
-        {"GET", "/v1/models", api_models},
-        {"GET", "/v1/models/{id}", api_model},
-        {"POST", "/tokenize", api_tokenize},
-        {"POST", "/detokenize", api_detokenize},
-        {"GET", "/health", api_health},
-        {"GET", "/ready", api_ready},
-        {"GET", "/version", api_version},
-        {"GET", "/metrics", api_metrics},
-        {"GET", "/v1/adapters", api_adapters, .local_only = true},
-        {"POST", "/v1/adapters", api_adapter_register, .local_only = true},
-        {"GET", "/v1/adapters/{name}", api_adapter, .local_only = true},
-        {"PUT", "/v1/adapters/{name}", api_adapter_upload, .local_only = true, .upload = true},
-        {"PATCH", "/v1/adapters/{name}", api_adapter_set, .local_only = true},
-        {"DELETE", "/v1/adapters/{name}", api_adapter_remove, .local_only = true},
-        {"POST", "/v1/load_lora_adapter", api_lora_load, .local_only = true},
-        {"POST", "/v1/unload_lora_adapter", api_lora_unload, .local_only = true},
+        {"POST", "/v1/completions", api_completions, AUTH_INFERENCE},
+        {"POST", "/v1/chat/completions", api_chat, AUTH_INFERENCE},
+        {"GET", "/v1/models", api_models, AUTH_INFERENCE},
+        {"GET", "/v1/models/{id}", api_model, AUTH_INFERENCE},
+        {"POST", "/tokenize", api_tokenize, AUTH_INFERENCE},
+        {"POST", "/detokenize", api_detokenize, AUTH_INFERENCE},
+        {"GET", "/health", api_health, AUTH_OPEN},
+        {"GET", "/ready", api_ready, AUTH_OPEN},
+        {"GET", "/version", api_version, AUTH_OPEN},
+        {"GET", "/metrics", api_metrics, AUTH_OPEN},
+        {"GET", "/v1/adapters", api_adapters, AUTH_ADMIN},
+        {"POST", "/v1/adapters", api_adapter_register, AUTH_ADMIN},
+        {"GET", "/v1/adapters/{name}", api_adapter, AUTH_ADMIN},
+        {"PUT", "/v1/adapters/{name}", api_adapter_upload, AUTH_ADMIN, .upload = true},
+        {"PATCH", "/v1/adapters/{name}", api_adapter_set, AUTH_ADMIN},
+        {"DELETE", "/v1/adapters/{name}", api_adapter_remove, AUTH_ADMIN},
+        {"POST", "/v1/load_lora_adapter", api_lora_load, AUTH_ADMIN},
+        {"POST", "/v1/unload_lora_adapter", api_lora_unload, AUTH_ADMIN},
 };
 
 #define N_ROUTES ((int)(sizeof routes / sizeof *routes))
@@ -40,6 +40,17 @@ const struct http_route *api_routes(int *n)
 {
         *n = N_ROUTES;
         return routes;
+}
+
+int api_admit(void *ctx, struct http_exchange *x, int access, const char **why)
+{
+        const struct api *api = ctx;
+        bool local = access == AUTH_ADMIN && http_peer_is_local(x);
+        int status = auth_check(api->auth, (enum auth_access)access, http_header(x, "authorization"), local, why);
+
+        if (status == 401)
+                http_add_header(x, "WWW-Authenticate", "Bearer");
+        return status;
 }
 
 void api_error_body(int status, const char *message, struct buf *out)
@@ -79,6 +90,7 @@ struct api *api_create(const struct api_options *o)
         struct api *api = mem_zalloc(sizeof *api);
 
         api->base = o->base;
+        api->auth = o->auth;
         api->model_path = o->model_path;
         api->max_rows = o->max_rows;
         api->max_queue = o->max_queue;

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "adapt/registry.h"
+#include "api/auth.h"
 #include "base/buf.h"
 #include "dynlora/engine.h"
 #include "http/http.h"
@@ -18,6 +19,7 @@ struct api_options {
         const char *base;       // the base's id
         const char *model_path; // shown as its root
         int max_rows, max_queue;
+        const struct auth *auth; // borrowed
 };
 
 // The strings must outlive it. Until api_serve it answers probes; the rest is 503.
@@ -26,8 +28,10 @@ struct api *api_create(const struct api_options *);
 // When no call is running.
 void api_destroy(struct api *);
 
-// For struct http_options: the routes, whose ctx is the api, the bodies of http's own errors, and the log.
+// For struct http_options: the routes, whose ctx is the api, who may call them, the bodies of http's own errors, and
+// the log.
 const struct http_route *api_routes(int *n);
+int api_admit(void *ctx, struct http_exchange *, int access, const char **why);
 void api_error_body(int status, const char *message, struct buf *out);
 void api_on_done(void *ctx, const char *method, const char *path, int status, double seconds);
 

@@ -74,7 +74,7 @@ void reply_problem_body(const struct problem *p, struct buf *out)
 
 void reply_http_body(int status, const char *message, struct buf *out)
 {
-        error_body(status, message, NULL, NULL, out);
+        error_body(status, message, NULL, status == 401 ? "invalid_api_key" : NULL, out);
 }
 
 void reply_json(struct http_exchange *x, int status, const struct buf *body)

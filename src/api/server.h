@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "adapt/registry.h"
+#include "api/auth.h"
 #include "api/counters.h"
 #include "api/problem.h"
 #include "dynlora/engine.h"
@@ -21,6 +22,7 @@ enum api_state { API_STARTING, API_SERVING, API_DRAINING };
 struct api {
         const char *base;        // the base's id
         const char *model_path;  // its "root"
+        const struct auth *auth; // who may
         int max_rows, max_queue; // of the engine
         enum api_state state;
 

@@ -29,6 +29,8 @@ struct conf {
         char *adapters;
         struct conf_list adapter_roots;
 
+        char *api_key_file, *admin_token_file;
+
         char *listen;
         char *ready_file;
         char *cors_origin;

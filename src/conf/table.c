@@ -38,6 +38,13 @@ const struct conf_row conf_rows[] = {
          "Memory for files of adapters that are not ready to run, so that they need not be read again. "
          "0 is a share of what is free at start.", .max = INT64_MAX},
 
+        {"api-key-file", CONF_STRING, AT(api_key_file), NULL, "PATH",
+         "Tokens, one on a line, of which inference calls must send one: Authorization: Bearer TOKEN. Without it, none is "
+         "asked for. Read again on SIGHUP.", .group = "Access"},
+        {"admin-token-file", CONF_STRING, AT(admin_token_file), NULL, "PATH",
+         "The same for calls that ask about or change adapters; these tokens are good for inference, too. Without it, such "
+         "calls are answered only on this machine."},
+
         {"listen", CONF_STRING, AT(listen), "127.0.0.1:8000", "HOST:PORT",
          "The address to serve; port 0 picks a free one. unix:PATH is a Unix socket.", .group = "HTTP"},
         {"ready-file", CONF_STRING, AT(ready_file), NULL, "PATH",

@@ -29,8 +29,8 @@ struct http_route {
         // first row that fits wins; GET rows answer HEAD too, with the body left out.
         const char *path;
         void (*handle)(struct http_exchange *, void *ctx);
-        bool local_only; // 403 unless http_peer_is_local
-        bool upload;     // the body goes to a file (http_body_file), up to max_upload, as long as it keeps coming
+        int access;  // the owner's word for who may, given to options.admit
+        bool upload; // the body goes to a file (http_body_file), up to max_upload, as long as it keeps coming
 };
 
 struct http_options {
@@ -46,7 +46,11 @@ struct http_options {
         int idle_seconds;                 // between requests on a connection
         int write_seconds;                // a peer that reads nothing for so long is dropped
         const char *cors_origin;          // NULL: no CORS headers; "*" or an origin: also answers preflights
-        // The body, as JSON, of an error that http finds by itself: 400, 403, 404, 405, 408, 411, 413, 414, 417, 431,
+        // Called when a request's head is complete and its route found, before any of its body is read: 0, or the status
+        // to refuse it with and why, in a sentence that outlives the call. It may look at the request and add headers.
+        // NULL: everybody may.
+        int (*admit)(void *ctx, struct http_exchange *, int access, const char **why);
+        // The body, as JSON, of an error that http finds by itself or admit answers: 400, 404, 405, 408, 411, 413, 414, 417, 431,
         // 501 (a transfer coding), 503 (too many connections), 505.
         void (*error_body)(int status, const char *message, struct buf *out);
         // Called once for each answered or broken exchange, for the log and metrics, when its last byte is handed over

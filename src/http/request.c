@@ -122,8 +122,9 @@ static int check_framing(struct http_exchange *e, const llhttp_t *p)
 static int check_route(struct http_exchange *e, const llhttp_t *p)
 {
         const struct http_options *o = &e->conn->server->options;
-        const char *expect = http_header(e, "expect");
+        const char *expect = http_header(e, "expect"), *why = NULL;
         struct buf allow = {0};
+        int status;
 
         e->route = http_route_find(o, e->method, e->path, &e->param, &e->has_param, &allow);
         if (e->route == NULL && http_cors_preflight(e, allow.len ? allow.data : "")) {
@@ -133,8 +134,8 @@ static int check_route(struct http_exchange *e, const llhttp_t *p)
         } else if (e->route == NULL) {
                 refuse(e, 405, "%s is not a method of %s", e->method, e->path);
                 http_add_header(e, "Allow", allow.data);
-        } else if (e->route->local_only && !http_peer_is_local(e)) {
-                refuse(e, 403, "%s answers only on the machine that it runs on", e->path);
+        } else if (o->admit != NULL && (status = o->admit(o->ctx, e, e->route->access, &why)) != 0) {
+                refuse(e, status, "%s", why);
         } else if (expect != NULL && p->http_minor == 1 && strcasecmp(expect, "100-continue") != 0) {
                 refuse(e, 417, "the only expectation here is 100-continue");
         }

@@ -218,8 +218,11 @@ enum dyn_status hf_added_parse(struct tokenizer *t, const cJSON *root, struct dy
 
         if (list != NULL && !cJSON_IsArray(list) && !cJSON_IsNull(list))
                 return dyn_fail(err, DYN_INVALID, "added_tokens: expected an array");
-        cJSON_ArrayForEach(c, list) if ((st = parse_added(t, c, err)) != DYN_OK) return dyn_fail_in(
-                err, "added_tokens");
+        cJSON_ArrayForEach(c, list)
+        {
+                if ((st = parse_added(t, c, err)) != DYN_OK)
+                        return dyn_fail_in(err, "added_tokens");
+        }
         return st;
 }
 

@@ -117,7 +117,11 @@ static enum dyn_status walk(struct walk *w, const cJSON *step, struct dyn_error 
         const cJSON *list = json_member(step, w->list);
         if (!cJSON_IsArray(list))
                 return dyn_fail(err, DYN_INVALID, "Sequence: \"%s\": expected an array", w->list);
-        cJSON_ArrayForEach(child, list) if ((st = walk(w, child, err)) != DYN_OK) return st;
+        cJSON_ArrayForEach(child, list)
+        {
+                if ((st = walk(w, child, err)) != DYN_OK)
+                        return st;
+        }
         return DYN_OK;
 }
 

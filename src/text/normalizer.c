@@ -50,11 +50,11 @@ static void lowercase(struct buf *out, const char *text, size_t len)
 
 static void replace_text(struct buf *out, const struct normalizer_step *s, const char *text, size_t len)
 {
-        const char *end = text + len, *hit;
+        const char *pattern = s->pattern, *end = text + len, *hit;
 
-        assert(s->pattern != NULL);
-        size_t n = strlen(s->pattern), content_len = strlen(s->content);
-        while (n > 0 && (hit = memmem(text, (size_t)(end - text), s->pattern, n)) != NULL) {
+        assert(pattern != NULL);
+        size_t n = strlen(pattern), content_len = strlen(s->content);
+        while (n > 0 && (hit = memmem(text, (size_t)(end - text), pattern, n)) != NULL) {
                 buf_append(out, text, (size_t)(hit - text));
                 buf_append(out, s->content, content_len);
                 text = hit + n;

@@ -110,6 +110,6 @@ enum dyn_status chat_template_render(
                 out->len = start;
         if (out->data)
                 out->data[out->len] = '\0';
-        pool_free(&r.pool);
+        jinja_pool_free(&r.pool);
         return r.status;
 }

@@ -40,7 +40,8 @@ bool tokenizer_is_special(const struct tokenizer *, int32_t id);
 // may be part of a character. An id without a token gives len 0.
 const char *tokenizer_piece(const struct tokenizer *, int32_t id, size_t *len);
 
-// The ids that end an answer (generation_config.json, config.json, tokenizer_config.json, or GGUF eos/eot).
+// The ids that end an answer: eos_token_id of generation_config.json, else of config.json, and eos_token of
+// tokenizer_config.json; in GGUF eos, eot and eom, and control tokens known by name (<|im_end|>, <|eot_id|>, ...).
 const int32_t *tokenizer_stop_ids(const struct tokenizer *, int *n);
 
 // The written form of BOS and EOS, or NULL; and the model's chat template, or NULL if it ships none.

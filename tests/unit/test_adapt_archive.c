@@ -264,7 +264,7 @@ static void what_is_no_plain_file_is_refused_by_name(void **state)
                 {{"a/../../x", "x"}, "a/../../x: expected a name within"},
                 {{"a/..", NULL}, "a/../: expected a name within"},
                 {{"..", NULL}, "../: expected a name within"},
-                {{"a\\b", "x"}, "backslash"},
+                {{"a\\b", "x"}, "backslash", true}, // in a zip it is a slash
                 {{"a\nb", "x"}, "a?b: expected a name in UTF-8 without control"},
                 {{"a\x1b[31m", "x"}, "a?[31m: expected a name in UTF-8 without control"},
                 {{CONFIG, "{}"}, "stands twice", true},
@@ -281,7 +281,8 @@ static void what_is_no_plain_file_is_refused_by_name(void **state)
                 enum dyn_status status = rows[i].status ? rows[i].status : DYN_INVALID;
 
                 for (size_t f = 0; f < N_FORMATS; f++) {
-                        if (strcmp(formats[f].name, "zip") == 0 && rows[i].tar_only)
+                        if (rows[i].tar_only &&
+                                (strcmp(formats[f].name, "zip") == 0 || strcmp(formats[f].name, "v7tar") == 0))
                                 continue;
                         refused(make(formats[f].name, formats[f].filter, NULL, items), status, rows[i].part);
                         if (strstr(rows[i].part, "twice") == NULL)

@@ -20,7 +20,7 @@ static struct token broken(struct lexer *lex, const char *what)
 
 void lex_init(struct lexer *lex, struct str source, struct pool *pool, struct dyn_error *err)
 {
-        char *copy = pool_alloc(pool, source.len + 1);
+        char *copy = jinja_pool_alloc(pool, source.len + 1);
         size_t n = 0;
 
         for (size_t i = 0; i < source.len; i++) {

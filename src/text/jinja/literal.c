@@ -77,7 +77,7 @@ size_t literal_string(struct str source, size_t pos, struct pool *pool, struct s
                 *why = "a string is never closed";
                 return pos;
         }
-        char *text = pool_alloc(pool, close - pos + 4);
+        char *text = jinja_pool_alloc(pool, close - pos + 4);
         size_t n = 0;
 
         while (pos < close) {

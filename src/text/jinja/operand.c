@@ -27,7 +27,7 @@ static struct node *string(struct parser *p)
         buf_append(&joined, first.text.data, first.text.len);
         for (; parser_at(p, TOKEN_STRING); parser_advance(p))
                 buf_append(&joined, p->now.text.data, p->now.text.len);
-        char *text = pool_alloc(&p->tree->pool, joined.len + 1);
+        char *text = jinja_pool_alloc(&p->tree->pool, joined.len + 1);
         struct str whole = {text, joined.len};
 
         if (joined.len)

@@ -408,5 +408,5 @@ enum dyn_status tree_parse(struct tree *tree, struct str source, struct dyn_erro
 void tree_free(struct tree *tree)
 {
         mem_free(tree->names);
-        pool_free(&tree->pool);
+        jinja_pool_free(&tree->pool);
 }

@@ -117,7 +117,7 @@ int parser_name(struct parser *p, struct str text, bool bound)
 
 struct node *parser_node(struct parser *p, enum node_kind kind, int line)
 {
-        struct node *node = pool_alloc(&p->tree->pool, sizeof *node);
+        struct node *node = jinja_pool_alloc(&p->tree->pool, sizeof *node);
 
         node->kind = kind;
         node->line = line;

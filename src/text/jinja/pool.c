@@ -14,7 +14,7 @@ struct pool_chunk {
 
 static const size_t chunk_bytes = 16384;
 
-void *pool_alloc(struct pool *pool, size_t bytes)
+void *jinja_pool_alloc(struct pool *pool, size_t bytes)
 {
         size_t want = (bytes + 15) & ~(size_t)15;
         struct pool_chunk *chunk = pool->chunk;
@@ -34,7 +34,7 @@ void *pool_alloc(struct pool *pool, size_t bytes)
         return p;
 }
 
-void pool_free(struct pool *pool)
+void jinja_pool_free(struct pool *pool)
 {
         while (pool->chunk) {
                 struct pool_chunk *before = pool->chunk->before;

@@ -11,8 +11,8 @@ struct pool {
 };
 
 // Zeroed and aligned for any object.
-void *pool_alloc(struct pool *, size_t bytes);
+void *jinja_pool_alloc(struct pool *, size_t bytes);
 
-void pool_free(struct pool *);
+void jinja_pool_free(struct pool *);
 
 #endif

@@ -78,7 +78,7 @@ static bool take_bytes(struct run *r, size_t bytes)
 
 void *run_alloc(struct run *r, size_t bytes)
 {
-        return take_bytes(r, bytes) ? pool_alloc(&r->pool, bytes) : NULL;
+        return take_bytes(r, bytes) ? jinja_pool_alloc(&r->pool, bytes) : NULL;
 }
 
 void run_write(struct run *r, struct buf *text, const char *data, size_t len)

@@ -27,7 +27,7 @@ static void mention(struct walk *w, int name)
 static void store(struct walk *w, int name, bool in_if)
 {
         if (!w->mentioned[name] && !in_if) {
-                struct node *node = pool_alloc(&w->tree->pool, sizeof *node);
+                struct node *node = jinja_pool_alloc(&w->tree->pool, sizeof *node);
 
                 *node = (struct node){.kind = NODE_NAME, .next = w->unset, .name = name};
                 w->unset = node;
@@ -247,7 +247,7 @@ static void block(struct walk *w, struct node **body, const struct node *owner)
                 bind_head(w, owner);
         note(w, *body, false);
         if (w->unset) {
-                struct node *node = pool_alloc(&w->tree->pool, sizeof *node);
+                struct node *node = jinja_pool_alloc(&w->tree->pool, sizeof *node);
 
                 *node = (struct node){.kind = NODE_UNSET, .line = (*body)->line, .next = *body, .first = w->unset};
                 *body = node;
