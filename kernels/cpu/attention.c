@@ -15,7 +15,7 @@
 
 #define CHUNK       256 // positions
 #define CHUNK_PAGES (CHUNK / DYN_PAGE_TOKENS)
-#define AHEAD_PAGES 4    // measured best
+#define AHEAD_PAGES 2    // measured best
 #define BLOCK_ROWS  16   // rows that share a chunk
 #define TILE_HEADS  8    // heads of one KV head that share each load of K and V
 #define TILE_FLOATS 1024 // TILE_HEADS times head_dim is held to this
@@ -55,13 +55,13 @@ static const char *page_at(const struct attention *a, const void *cache, const s
         return (const char *)cache + (page * (size_t)kv->n_kv_heads + (size_t)head) * page_bytes(kv);
 }
 
-// From page i of K or V (`page`) to the one that is read AHEAD_PAGES pages later: K and V of a chunk take turns. 0 if
-// none is.
-static ptrdiff_t ahead_of(const struct attention *a, const struct dyn_span *span, int first, int n_pages, int i,
-        int head, const char *page)
+// A chunk reads its pages of K, then those of V, then the next chunk follows. From page i of its K or V to the page
+// that is read AHEAD_PAGES later; 0 if none is.
+static ptrdiff_t ahead_of(
+        const struct attention *a, const struct dyn_span *span, int head, int first, int n_pages, int i, bool is_k)
 {
         const void *k = a->kv->k, *v = a->kv->v;
-        bool is_k = page == page_at(a, k, span, first + i, head);
+        const char *page = page_at(a, is_k ? k : v, span, first + i, head);
         int later = i + AHEAD_PAGES, end = (span->first_pos + span->n_rows - 1) / DYN_PAGE_TOKENS + 1;
 
         if (later < n_pages)
@@ -122,7 +122,7 @@ static void chunk_part(const struct attention *a, const struct dyn_span *span, i
                 dots.w = page;
                 dots.y = p[0] + i * DYN_PAGE_TOKENS;
                 dots.n_out = left < DYN_PAGE_TOKENS ? left : DYN_PAGE_TOKENS;
-                dots.ahead = ahead_of(a, span, first, n_pages, i, kv_head, page);
+                dots.ahead = ahead_of(a, span, kv_head, first, n_pages, i, true);
                 tile_dots(kv->dtype, &dots);
         }
         for (int h = 0; h < heads; h++)
@@ -135,7 +135,7 @@ static void chunk_part(const struct attention *a, const struct dyn_span *span, i
                 sums.b = page;
                 sums.c = p[0] + i * DYN_PAGE_TOKENS;
                 sums.n = left < DYN_PAGE_TOKENS ? left : DYN_PAGE_TOKENS;
-                sums.ahead = ahead_of(a, span, first, n_pages, i, kv_head, page);
+                sums.ahead = ahead_of(a, span, kv_head, first, n_pages, i, false);
                 tile_sums(kv->dtype, &sums);
         }
 }

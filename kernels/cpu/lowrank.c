@@ -97,7 +97,6 @@ struct lowrank {
         float *y;
         const float *x;
         const struct dyn_segment *segs;
-        int n_segs;
         struct unit unit; // the shared one, and its tile of ranks
         float *v;         // (UNIT_ROWS, RANK_TILE)
         int first, n;
@@ -190,7 +189,7 @@ static double unit_ns(const struct dyn_segment *seg)
 
 void fast_lowrank(struct dyn_device *dev, float *y, const float *x, const struct dyn_segment *segs, int n_segs)
 {
-        struct lowrank l = {.y = y, .x = x, .segs = segs, .n_segs = n_segs};
+        struct lowrank l = {.y = y, .x = x, .segs = segs};
         int n_units = 0;
         double cost = 0;
 

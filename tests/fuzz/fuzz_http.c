@@ -64,6 +64,12 @@ static void handle_upload(struct http_exchange *e, void *ctx)
         http_respond(e, 201, NULL, "", 0);
 }
 
+static int admit(void *ctx, struct http_exchange *e, int access, const char **why)
+{
+        *why = "not you";
+        return access == 1 && !http_peer_is_local(e) ? 403 : 0;
+}
+
 static void error_body(int status, const char *message, struct buf *out)
 {
         buf_printf(out, "%d %s", status, message);
@@ -75,7 +81,7 @@ static const struct http_route routes[] = {
         {"POST", "/later", handle_later},
         {"GET", "/later", handle_later},
         {"GET", "/s/{id}", handle_stream},
-        {"PUT", "/s/{id}/x", handle_stream, true},
+        {"PUT", "/s/{id}/x", handle_stream, .access = 1},
         {"PUT", "/u", handle_upload, .upload = true},
 };
 
@@ -95,6 +101,7 @@ static void start(void)
                 .idle_seconds = 60,
                 .write_seconds = 60,
                 .cors_origin = "*",
+                .admit = admit,
                 .error_body = error_body,
         };
 

@@ -186,10 +186,17 @@ static const struct http_route routes[] = {
         {"GET", "/flood", handle_flood},
         {"GET", "/headers", handle_headers},
         {"GET", "/nothing", handle_nothing},
-        {"GET", "/local", handle_health, true},
+        {"GET", "/local", handle_health, .access = 1},
         {"PUT", "/upload", handle_upload, .upload = true},
         {"GET", "/", handle_health},
 };
+
+// Access 1 is for this machine.
+static int admit(void *ctx, struct http_exchange *e, int access, const char **why)
+{
+        *why = "only on this machine";
+        return access == 1 && !http_peer_is_local(e) ? 403 : 0;
+}
 
 static void error_body(int status, const char *message, struct buf *out)
 {
@@ -227,6 +234,7 @@ void world_init(struct world *w)
                 .body_seconds = 30,
                 .idle_seconds = 30,
                 .write_seconds = 30,
+                .admit = admit,
                 .error_body = error_body,
                 .on_done = on_done,
         };

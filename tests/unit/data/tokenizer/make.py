@@ -311,7 +311,7 @@ def main():
             gguf(name + ".gguf", tk,
                  dict(smollm="smollm", llama3="llama-bpe", qwen2="qwen2")[name], "{{ " + name + " }}")
     base = byte_level(BYTES, size=900)
-    texts = ["\u180e a\u180eb", "\u200d\u200cx \u00b2"] + [t for t in FIXED if len(t) < 90][::5] + TEXTS[-8:]
+    texts = ["\u180e a\u180eb", "\x85x\x85", "\u200d\u200cx \u00b2"] + [t for t in FIXED if len(t) < 90][::5] + TEXTS[-8:]
     cases = []
     for parts in steps():
         tk = Tokenizer.from_str(base.to_str())
