@@ -170,8 +170,10 @@ static void start(struct dyn_engine *e)
 enum dyn_status dyn_engine_create(struct dyn_engine **out, const struct dyn_engine_options *o, struct dyn_error *err)
 {
         struct dyn_engine *e = mem_zalloc(sizeof *e);
+        struct dyn_error unread;
         enum dyn_status st;
 
+        err = err ? err : &unread;
         e->o = *o;
         if (o->max_rows < 1 || o->max_queue < 1 || o->step_tokens < o->max_rows)
                 st = dyn_fail(err, DYN_INVALID, "--step-tokens: expected at least --max-rows (%d), found %d",

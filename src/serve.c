@@ -115,14 +115,6 @@ static void on_signal(uv_signal_t *signal, int number)
         http_drain(s->http, on_http_drained, s);
 }
 
-static void on_reload(uv_signal_t *signal, int number)
-{
-        struct serve *s = signal->data;
-
-        if (s->auth != NULL)
-                auth_reload(s->auth);
-}
-
 static void fail(struct serve *s)
 {
         log_error("%s", s->error.text);
@@ -340,6 +332,13 @@ static enum dyn_status listen_first(struct serve *s)
 
         options.routes = api_routes(&options.n_routes);
         return http_listen(&s->http, &s->loop, &options, &s->error);
+}
+
+static void on_reload(uv_signal_t *signal, int number)
+{
+        struct serve *s = signal->data;
+
+        auth_reload(s->auth);
 }
 
 static void init_loop(struct serve *s)

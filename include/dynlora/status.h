@@ -24,7 +24,7 @@ struct dyn_error {
 enum dyn_status dyn_fail(struct dyn_error *err, enum dyn_status status, const char *format, ...)
         __attribute__((format(printf, 3, 4)));
 
-// Puts "prefix: " before the text of a failed call and returns its status. Any thread.
+// Puts "prefix: " before the text of a failed call and returns its status. err must not be NULL here. Any thread.
 enum dyn_status dyn_fail_in(struct dyn_error *err, const char *prefix);
 
 #endif

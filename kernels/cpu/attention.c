@@ -61,14 +61,16 @@ static ptrdiff_t ahead_of(
         const struct attention *a, const struct dyn_span *span, int head, int first, int n_pages, int i, bool is_k)
 {
         const void *k = a->kv->k, *v = a->kv->v;
-        const char *page = page_at(a, is_k ? k : v, span, first + i, head);
+        const char *page = page_at(a, is_k ? k : v, span, first + i, head), *to = page;
         int later = i + AHEAD_PAGES, end = (span->first_pos + span->n_rows - 1) / DYN_PAGE_TOKENS + 1;
 
         if (later < n_pages)
-                return page_at(a, is_k ? k : v, span, first + later, head) - page;
-        if (is_k && later - n_pages < n_pages)
-                return page_at(a, v, span, first + later - n_pages, head) - page;
-        return !is_k && first + later < end ? page_at(a, k, span, first + later, head) - page : 0;
+                to = page_at(a, is_k ? k : v, span, first + later, head);
+        else if (is_k && later - n_pages < n_pages)
+                to = page_at(a, v, span, first + later - n_pages, head);
+        else if (!is_k && first + later < end)
+                to = page_at(a, k, span, first + later, head);
+        return (ptrdiff_t)((uintptr_t)to - (uintptr_t)page);
 }
 
 // p[i] = exp(scale * (p[i] - largest)) for n scores; p has room up to the next multiple of 8.

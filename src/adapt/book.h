@@ -46,7 +46,8 @@ struct registered {
         struct chore *chore; // a change of the store for this name, or NULL
         bool in_store;       // the store has the name
         uint64_t signature;  // of what the store held when it was last read, 0: never
-        uint64_t changing;   // another one, seen once: it is read when it has held still
+        uint64_t changing;   // another one: it is read when it has held still
+        int64_t changed;     // when that was first seen, clock_ns
         bool recheck;        // it was fresh: read it again once the clock can tell changes apart
         int missed;          // looks at the store that did not find it
         struct store_settings settings;

@@ -41,6 +41,8 @@ static void after(uv_work_t *req, int cancelled)
                 log_error("adapter %s: %s", c->name, c->error.text);
         e->chore = NULL;
         e->signature = 0; // what the next look finds was written here: it is read once more
+        if (!c->remove && e->removed)
+                c->status = dyn_fail(&c->error, DYN_CONFLICT, "adapter \"%s\" was unregistered meanwhile", c->name);
         if (c->remove) {
                 watch_bury(e->registry, c->name);
                 e->in_store = c->status != DYN_OK;
@@ -49,6 +51,8 @@ static void after(uv_work_t *req, int cancelled)
         }
         if (c->done != NULL)
                 c->done(c->ctx, c->status, c->status ? NULL : &e->pub, c->status ? &c->error : NULL);
+        if (!c->remove && e->removed)
+                store_take_out(e);
         book_settle(e);
         mem_free(c->name);
         mem_free(c);
@@ -79,7 +83,7 @@ enum dyn_status registry_set(struct registry *r, const char *name, const struct 
 {
         struct registered *e = book_find(r, name, strlen(name));
 
-        if (e == NULL)
+        if (e == NULL || e->removed)
                 return dyn_fail(err, DYN_NOT_FOUND, "no adapter \"%.150s\"", name);
         if (r->stopping)
                 return dyn_fail(err, DYN_BUSY, "the server is stopping");

@@ -24,6 +24,7 @@ struct load {
         bool replace;
         bool keep;     // enter it into the store, which does not have it yet
         bool found;    // the store has it: listed as failed if it is refused
+        bool own;      // look it up in the store first
         bool unwanted; // unregistered meanwhile: what it puts into the store is taken out again
         struct store_settings settings;
         bool has_settings;  // else those of the name stay
@@ -81,14 +82,26 @@ static enum dyn_status compare(struct load *l, const char *path, bool *same)
 }
 
 // The name as the store has it now, so that the next look at the store does not take it for a change.
-static void note_signature(struct load *l)
+static void note_written(struct load *l)
 {
         struct store_entry seen;
 
         if (store_look(l->registry->store, l->name, &seen, NULL) != DYN_OK)
                 return;
         l->signature = seen.signature;
+        l->settings = seen.settings;
+        l->has_settings = true;
         store_entry_finish(&seen);
+}
+
+// The settings alone: the store has the content already.
+static enum dyn_status write_settings(struct load *l)
+{
+        enum dyn_status st = store_set(l->registry->store, l->name, &l->settings, &l->error);
+
+        if (st == DYN_OK)
+                note_written(l);
+        return st;
 }
 
 static enum dyn_status open_checked(struct load *l, const char *path)
@@ -113,7 +126,7 @@ static enum dyn_status commit(struct load *l, struct stage *stage)
         enum dyn_status st = stage_commit(stage, l->name, l->replace, settings, &l->error);
 
         if (st == DYN_OK)
-                note_signature(l);
+                note_written(l);
         return st;
 }
 
@@ -132,17 +145,40 @@ static enum dyn_status keep_path(struct load *l)
 }
 
 // From the folder that path names.
-static enum dyn_status read_path(struct load *l)
+static enum dyn_status read_path(struct load *l, const char *path)
 {
         bool same = false;
-        enum dyn_status st = roots_check(&l->registry->roots, l->path, &l->error);
+        enum dyn_status st = roots_check(&l->registry->roots, path, &l->error);
 
         if (st == DYN_OK)
-                st = compare(l, l->path, &same);
+                st = compare(l, path, &same);
         if (st == DYN_OK && !same)
-                st = open_checked(l, l->path);
+                st = open_checked(l, path);
         if (st == DYN_OK && l->keep && !same)
                 st = keep_path(l);
+        else if (st == DYN_OK && l->keep && l->has_settings)
+                st = write_settings(l);
+        return st;
+}
+
+// From what the store has under the name, wherever that leads.
+static enum dyn_status read_own(struct load *l)
+{
+        struct store_entry seen;
+        enum dyn_status st = store_look(l->registry->store, l->name, &seen, &l->error);
+
+        if (st != DYN_OK)
+                return st;
+        l->signature = seen.signature;
+        st = seen.status ? dyn_fail(&l->error, seen.status, "%s", seen.error)
+                         : read_path(l, seen.target ? seen.target : l->path);
+        if (st == DYN_OK && l->has_settings) {
+                st = write_settings(l);
+        } else if (st == DYN_OK) {
+                l->settings = seen.settings;
+                l->has_settings = true;
+        }
+        store_entry_finish(&seen);
         return st;
 }
 
@@ -181,7 +217,7 @@ static void work(uv_work_t *req)
 {
         struct load *l = req->data;
 
-        l->status = l->archive >= 0 ? read_archive(l) : read_path(l);
+        l->status = l->archive >= 0 ? read_archive(l) : l->own ? read_own(l) : read_path(l, l->path);
         if (l->status != DYN_OK) {
                 dyn_adapter_unpin(l->adapter);
                 l->adapter = NULL;
@@ -259,12 +295,20 @@ static void note_failure(struct load *l)
         struct registered *e = l->entry;
 
         l->registry->totals.failures += l->status != DYN_CONFLICT && l->status != DYN_BUSY;
-        if (!l->found || e == NULL)
+        if (!l->found || l->signature == 0 || e == NULL)
                 return;
         mem_free(e->failure);
         mem_free(e->failed_source);
         e->failure = mem_strdup(l->error.text);
         e->failed_source = mem_strdup(l->path);
+}
+
+// What the store holds is what is served.
+static void clear_failure(struct registered *e)
+{
+        mem_free(e->failure);
+        mem_free(e->failed_source);
+        e->failure = e->failed_source = NULL;
 }
 
 static enum registry_outcome enter(struct load *l)
@@ -283,6 +327,8 @@ static enum registry_outcome enter(struct load *l)
         }
         if (l->status != DYN_OK)
                 note_failure(l);
+        else
+                clear_failure(l->entry);
         return outcome;
 }
 
@@ -295,17 +341,19 @@ static void load_free(struct load *l)
         mem_free(l);
 }
 
-// What the store holds of the name from now on.
+// What the store holds of the name from now on, and its settings.
 static void note_store(const struct load *l)
 {
         struct registered *e = l->entry;
 
-        if (e == NULL || l->signature == 0)
+        if (e == NULL || l->unwanted)
                 return;
-        e->in_store = true;
-        e->signature = l->signature;
-        e->missed = 0;
-        if (l->has_settings)
+        if (l->signature != 0) {
+                e->in_store = true;
+                e->signature = l->signature;
+                e->missed = 0;
+        }
+        if (l->has_settings && (l->status == DYN_OK || l->signature != 0))
                 book_settings(e, &l->settings);
 }
 
@@ -348,7 +396,8 @@ static struct load *create(struct registry *r, const char *name, char *path)
         l->path = path;
         l->archive = -1;
         l->began = clock_ns();
-        if (e->pub.current != NULL)
+        // While the store holds something else than what is served, the same content repairs it.
+        if (e->pub.current != NULL && e->failure == NULL)
                 memcpy(l->held, dyn_adapter_info(e->pub.current->adapter)->sha256, FOLDER_HASH);
         return l;
 }
@@ -393,7 +442,7 @@ enum dyn_status registry_load(
         struct load *l = create(r, order->name, mem_strdup(order->path ? order->path : own));
 
         l->keep = own != NULL && strcmp(own, l->path) != 0;
-        l->found = own != NULL && !l->keep;
+        l->found = l->own = own != NULL && !l->keep;
         mem_free(own);
         l->replace = order->replace;
         l->has_settings = order->settings != NULL;
@@ -434,6 +483,8 @@ void load_found(struct registry *r, const struct store_entry *found, struct scan
         l->found = l->replace = l->has_settings = true;
         l->settings = found->settings;
         l->signature = found->signature;
+        l->entry->in_store = true; // so that removing it meanwhile takes it out
+        l->entry->recheck = found->fresh;
         l->scan = scan;
         if (scan != NULL)
                 scan->n++;

@@ -88,9 +88,6 @@ enum dyn_status book_publish(struct registered *e, struct dyn_adapter *adapter, 
         e->removed = false;
         if (e->settings.pin)
                 resident_pin(&v->residence, true);
-        mem_free(e->failure);
-        mem_free(e->failed_source);
-        e->failure = e->failed_source = NULL;
         return DYN_OK;
 }
 
@@ -106,8 +103,7 @@ static void on_left(void *ctx)
         *at = v->next;
         dyn_adapter_unpin(v->pub.adapter);
         mem_free(v);
-        if (!e->settling)
-                book_settle(e);
+        book_settle(e);
 }
 
 static struct held *find_unused(struct registered *e)
@@ -194,6 +190,8 @@ static void drop(struct registered *e)
 
 void book_settle(struct registered *e)
 {
+        if (e->settling) // whoever is at it looks again
+                return;
         struct waiter *done = take_waiters(e, free_drained(e));
         struct dyn_error error = e->take_out;
 
@@ -279,9 +277,9 @@ enum dyn_status registry_check_name(const struct registry *r, const char *name, 
                 return dyn_fail(err, DYN_INVALID,
                         "adapter name: expected 1 to %d of A-Z a-z 0-9 . _ - and no dot in front, found \"%.150s\"",
                         MAX_NAME, name);
-        if (strcmp(name, r->base) == 0)
+        if (strcmp(name, r->base) == 0 || strcmp(name, "base") == 0)
                 return dyn_fail(err, DYN_INVALID,
-                        "adapter name: expected a name of its own, found \"%s\", which is the base model's", name);
+                        "adapter name: expected a name of its own, found \"%s\", which means the base model", name);
         return DYN_OK;
 }
 

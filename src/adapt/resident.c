@@ -195,12 +195,29 @@ static bool fits(const struct resident *h, const struct residence *r)
         return h->totals.device_bytes + r->adapter->info.bytes <= h->o.device_bytes;
 }
 
+// Nobody leaves unless that makes room enough.
 static bool make_room(struct resident *h, const struct residence *r)
 {
+        size_t kept = h->totals.device_bytes;
+
+        for (struct residence *at = h->oldest; at != NULL; at = at->newer)
+                kept -= can_leave(at) ? at->adapter->info.bytes : 0;
+        if (kept + r->adapter->info.bytes > h->o.device_bytes)
+                return false;
         for (struct residence *at = h->oldest; at != NULL && !fits(h, r); at = at->newer)
                 if (can_leave(at))
                         leave_device(at);
         return fits(h, r);
+}
+
+// What those take that stay whatever happens.
+static size_t pinned_bytes(const struct resident *h)
+{
+        size_t bytes = 0;
+
+        for (const struct residence *r = h->oldest; r != NULL; r = r->newer)
+                bytes += r->pinned && r->on_device ? r->adapter->info.bytes : 0;
+        return bytes;
 }
 
 // The least recently used busy version takes no more requests, so that it can leave.

@@ -6,10 +6,12 @@
 
 #include "adapt/book.h"
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/map.h"
 
 #define LOOK_MS    500 // between two looks
+#define HOLD_NS    300000000 // a change is read when it has held still so long
 #define MISSES     2   // looks that must miss a name before it is forgotten
 #define TIDY_LOOKS 600 // between two tidyings
 
@@ -59,7 +61,7 @@ static void take_new(struct registry *r, const struct store_entry *found, struct
         }
 }
 
-// An update made file by file is read when two looks found the same; one made by a rename is the same at once.
+// An update may be made file by file: it is read when it has held still. What serves nothing yet has nothing to lose.
 static void take_known(struct registry *r, struct registered *e, const struct store_entry *found)
 {
         bool same = e->in_store && e->signature == found->signature;
@@ -67,12 +69,14 @@ static void take_known(struct registry *r, struct registered *e, const struct st
         e->missed = 0;
         if (e->load != NULL || e->chore != NULL || (same && (!e->recheck || found->fresh)))
                 return;
-        if (!same && e->pub.current != NULL && e->changing != found->signature) {
+        if (e->changing != found->signature) {
                 e->changing = found->signature;
-                return;
+                e->changed = clock_ns();
         }
+        if (!same && e->pub.current != NULL && clock_ns() - e->changed < HOLD_NS)
+                return;
         e->changing = 0;
-        e->recheck = found->fresh;
+        e->recheck = false;
         if (found->status == DYN_OK)
                 load_found(r, found, NULL);
         else

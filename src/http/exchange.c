@@ -1,6 +1,8 @@
 // The life of an exchange and what a handler may ask of its request. Handlers and the api room come in here.
 #include "http/exchange.h"
 
+#include <arpa/inet.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
@@ -100,10 +102,27 @@ static bool from_own_page(const struct http_exchange *e)
         return authority != NULL && host != NULL && strcasecmp(authority + 3, host) == 0;
 }
 
+// Anybody's name can be pointed at this machine, and a browser then takes that name's pages for this server's own (DNS
+// rebinding). What is asked for by address or as localhost was meant for this machine; a Unix socket has no browsers.
+static bool has_own_name(const struct http_exchange *e)
+{
+        const char *host = http_header(e, "host");
+        char name[INET_ADDRSTRLEN];
+        struct in_addr address;
+
+        if (host == NULL || host[0] == '[' || e->conn->socket.handle.type == UV_NAMED_PIPE)
+                return true;
+        size_t len = strcspn(host, ":");
+        if (len >= sizeof name)
+                return false;
+        snprintf(name, sizeof name, "%.*s", (int)len, host);
+        return strcasecmp(name, "localhost") == 0 || inet_pton(AF_INET, name, &address) == 1;
+}
+
 bool http_peer_is_local(const struct http_exchange *e)
 {
         return http_conn_is_local(e->conn) && http_header(e, "forwarded") == NULL &&
-               http_header(e, "x-forwarded-for") == NULL && from_own_page(e);
+               http_header(e, "x-forwarded-for") == NULL && has_own_name(e) && from_own_page(e);
 }
 
 size_t http_stream_backlog(const struct http_exchange *e)

@@ -84,7 +84,8 @@ const char *http_header(const struct http_exchange *, const char *name);
 const char *http_body(const struct http_exchange *, size_t *len); // NUL-terminated
 
 // Whether the request comes from this machine and from nobody else by way of it: one that a proxy says it forwarded
-// (Forwarded, X-Forwarded-For), or that a browser sends for another site's page (Origin), does not.
+// (Forwarded, X-Forwarded-For), or that a browser sends for another site's page (Origin, or a Host that is neither an
+// address nor localhost), does not.
 bool http_peer_is_local(const struct http_exchange *);
 
 // The body of an upload, rewound: a file without a name. The caller's to close; -1 the second time.
