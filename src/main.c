@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "adapters_cli.h"
 #include "conf/conf.h"
 #include "inspect.h"
 #include "serve.h"
@@ -14,6 +15,7 @@ static void print_usage(FILE *out)
         fputs("dynlora: one base model, many adapters, one batch, over HTTP\n"
               "\n"
               "  dynlora serve --model PATH [..]  serve a model and its adapters\n"
+              "  dynlora adapters ..              those of a running server; adapters help\n"
               "  dynlora inspect PATH             say what a model or an adapter folder is\n"
               "  dynlora version                  say which version this is\n"
               "  dynlora help                     this text and every option of serve\n"
@@ -67,6 +69,8 @@ int main(int argc, char **argv)
                 conf_print_sample(stdout);
                 return 0;
         }
+        if (strcmp(command, "adapters") == 0)
+                return adapters_cli_run(argc - 2, argv + 2);
         if (strcmp(command, "help") == 0 || asks_for_help(argc, argv))
                 return help();
         if (strcmp(command, "serve") == 0)

@@ -55,22 +55,24 @@ static const char *page_at(const struct attention *a, const void *cache, const s
         return (const char *)cache + (page * (size_t)kv->n_kv_heads + (size_t)head) * page_bytes(kv);
 }
 
-// A chunk reads its pages of K, then those of V, then the next chunk follows. From page i of its K or V to the page
-// that is read AHEAD_PAGES later; 0 if none is.
-static ptrdiff_t ahead_of(
-        const struct attention *a, const struct dyn_span *span, int head, int first, int n_pages, int i, bool is_k)
+// The pages of a chunk in the order in which they are read: n of K, n of V, and AHEAD_PAGES that may come next.
+static void list_pages(const struct attention *a, const struct dyn_span *span, int head, int first, int n,
+        const char *pages[2 * CHUNK_PAGES + AHEAD_PAGES])
 {
-        const void *k = a->kv->k, *v = a->kv->v;
-        const char *page = page_at(a, is_k ? k : v, span, first + i, head), *to = page;
-        int later = i + AHEAD_PAGES, end = (span->first_pos + span->n_rows - 1) / DYN_PAGE_TOKENS + 1;
+        int last = (span->first_pos + span->n_rows - 1) / DYN_PAGE_TOKENS;
 
-        if (later < n_pages)
-                to = page_at(a, is_k ? k : v, span, first + later, head);
-        else if (is_k && later - n_pages < n_pages)
-                to = page_at(a, v, span, first + later - n_pages, head);
-        else if (!is_k && first + later < end)
-                to = page_at(a, k, span, first + later, head);
-        return (ptrdiff_t)((uintptr_t)to - (uintptr_t)page);
+        for (int i = 0; i < n; i++) {
+                pages[i] = page_at(a, a->kv->k, span, first + i, head);
+                pages[n + i] = page_at(a, a->kv->v, span, first + i, head);
+        }
+        for (int i = 0; i < AHEAD_PAGES; i++)
+                pages[2 * n + i] = page_at(a, a->kv->k, span, first + n + i < last ? first + n + i : last, head);
+}
+
+// What to fetch while the page is read.
+static ptrdiff_t ahead_of(const char *const *page)
+{
+        return (ptrdiff_t)((uintptr_t)page[AHEAD_PAGES] - (uintptr_t)page[0]);
 }
 
 // p[i] = exp(scale * (p[i] - largest)) for n scores; p has room up to the next multiple of 8.
@@ -105,7 +107,8 @@ static void chunk_part(const struct attention *a, const struct dyn_span *span, i
         const struct dyn_kv *kv = a->kv;
         float p[TILE_HEADS][CHUNK];
         size_t dim = (size_t)kv->head_dim, row_bytes = dim * vec_bytes(kv->dtype);
-        int first = chunk * CHUNK_PAGES, n_pages = (n + DYN_PAGE_TOKENS - 1) / DYN_PAGE_TOKENS;
+        int n_pages = (n + DYN_PAGE_TOKENS - 1) / DYN_PAGE_TOKENS;
+        const char *pages[2 * CHUNK_PAGES + AHEAD_PAGES];
         struct tile_dots dots = {
                 .w_bytes = row_bytes, .x = q, .x_step = dim, .y_step = CHUNK, .n = kv->head_dim, .n_rows = heads};
         struct tile_sums sums = {.b_bytes = row_bytes,
@@ -117,14 +120,14 @@ static void chunk_part(const struct attention *a, const struct dyn_span *span, i
                 .n_out = kv->head_dim,
                 .n_rows = heads};
 
+        list_pages(a, span, kv_head, chunk * CHUNK_PAGES, n_pages, pages);
         for (int i = 0; i < n_pages; i++) {
                 int left = n - i * DYN_PAGE_TOKENS;
-                const char *page = page_at(a, kv->k, span, first + i, kv_head);
 
-                dots.w = page;
+                dots.w = pages[i];
                 dots.y = p[0] + i * DYN_PAGE_TOKENS;
                 dots.n_out = left < DYN_PAGE_TOKENS ? left : DYN_PAGE_TOKENS;
-                dots.ahead = ahead_of(a, span, kv_head, first, n_pages, i, true);
+                dots.ahead = ahead_of(&pages[i]);
                 tile_dots(kv->dtype, &dots);
         }
         for (int h = 0; h < heads; h++)
@@ -132,12 +135,11 @@ static void chunk_part(const struct attention *a, const struct dyn_span *span, i
         memset(acc, 0, (size_t)heads * dim * sizeof *acc);
         for (int i = 0; i < n_pages; i++) {
                 int left = n - i * DYN_PAGE_TOKENS;
-                const char *page = page_at(a, kv->v, span, first + i, kv_head);
 
-                sums.b = page;
+                sums.b = pages[n_pages + i];
                 sums.c = p[0] + i * DYN_PAGE_TOKENS;
                 sums.n = left < DYN_PAGE_TOKENS ? left : DYN_PAGE_TOKENS;
-                sums.ahead = ahead_of(a, span, kv_head, first, n_pages, i, false);
+                sums.ahead = ahead_of(&pages[n_pages + i]);
                 tile_sums(kv->dtype, &sums);
         }
 }

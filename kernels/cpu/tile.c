@@ -7,9 +7,9 @@
 _Static_assert(TILE_COLUMNS % (8 * VEC) == 0, "a tile of sums stays within a block of columns");
 
 // A tile of dots is `outs` rows of w by `rows` rows of x, a tile of sums `vecs` vectors of columns by `rows` rows: at
-// most 12 accumulators, which leaves registers for the operands, and at least 8, so that each may wait for its last
-// product. Up to SPARING of them leave one for vec_load_with.
-#define DOTS_OUTS 8
+// most 12 accumulators, which leaves registers for the operands. One row of x waits for memory, and four streams of w
+// were measured best. Up to SPARING accumulators leave a register for vec_load_with.
+#define DOTS_OUTS 4
 #define DOTS_ROWS 4
 #define SUMS_VECS 8
 #define SUMS_ROWS 3
@@ -215,7 +215,7 @@ VEC_INLINE void sums_rows(
 #define TILES(dtype, dots1, dots2, dots3, dots4, sums1, sums2, sums3)                                                  \
         static __attribute__((noinline)) void dots1(const struct tile_dots *d)                                         \
         {                                                                                                              \
-                dots_all(dtype, 8, 1, d);                                                                              \
+                dots_all(dtype, 4, 1, d);                                                                              \
         }                                                                                                              \
         static __attribute__((noinline)) void dots2(const struct tile_dots *d)                                         \
         {                                                                                                              \

@@ -124,6 +124,30 @@ static void grant(struct residence *r, enum dyn_status status, const struct dyn_
         }
 }
 
+// Takes it off the list of the wanted.
+static void unlist(struct residence *r)
+{
+        struct resident *h = r->house;
+        struct residence **at = &h->first_wanted;
+
+        if (!r->wanted)
+                return;
+        while (*at != r)
+                at = &(*at)->next_wanted;
+        *at = r->next_wanted;
+        r->next_wanted = NULL;
+        r->wanted = false;
+        if (*at == NULL)
+                h->end_of_wanted = at;
+}
+
+// All who wait for it go on without it.
+static void refuse(struct residence *r, enum dyn_status status, const struct dyn_error *error)
+{
+        unlist(r);
+        grant(r, status, error);
+}
+
 static void unlink_load(struct resident *h, struct resident_load *l)
 {
         struct resident_load **at = &h->loads;
@@ -165,7 +189,7 @@ static void after(uv_work_t *req, int cancelled)
                 resident_leave(r, gone, ctx);
         } else {
                 if (l->status != DYN_OK)
-                        grant(r, l->status, &l->error);
+                        refuse(r, l->status, &l->error);
                 mem_free(l);
         }
         trim_host(h);
@@ -231,24 +255,39 @@ static void close_one(struct resident *h)
                 }
 }
 
-static void reopen(struct resident *h)
-{
-        struct residence *r = h->closing;
-
-        if (r == NULL || r->users > 0 || atomic_load(&r->adapter->running) > 0)
-                return;
-        h->closing = NULL;
-        r->closing = false;
-        if (r->on_device && r->load == NULL && !r->pinned)
-                leave_device(r);
-}
-
 static bool impatient(const struct resident *h, const struct residence *r)
 {
         const struct want *w = r->first_want;
 
         return atomic_load_explicit(h->o.steps, memory_order_relaxed) - w->since >= RESIDENT_PATIENCE ||
                clock_ns() - w->since_ns >= PATIENCE_NS;
+}
+
+// Somebody who is not there and has lost patience, or NULL.
+static const struct residence *find_impatient(const struct resident *h)
+{
+        for (const struct residence *r = h->first_wanted; r != NULL; r = r->next_wanted)
+                if (r->first_want != NULL && !r->on_device && impatient(h, r))
+                        return r;
+        return NULL;
+}
+
+// The closed one leaves when it has drained, and opens again when its room is needed no more.
+static void reopen(struct resident *h)
+{
+        struct residence *r = h->closing;
+
+        if (r == NULL)
+                return;
+        bool drained = r->users == 0 && atomic_load(&r->adapter->running) == 0;
+        bool needed = find_impatient(h) != NULL;
+
+        if (needed && !drained)
+                return;
+        h->closing = NULL;
+        r->closing = false;
+        if (needed && r->on_device && r->load == NULL && !r->pinned)
+                leave_device(r);
 }
 
 static void on_tick(uv_timer_t *timer)
@@ -268,47 +307,52 @@ static void keep_ticking(struct resident *h)
         h->ticking = needed;
 }
 
-static void remove_wanted(struct resident *h, struct residence **at)
+// Room for one whose patience is at an end. False if there is none to be had: it has been refused.
+static bool insist(struct resident *h, struct residence *r)
 {
-        struct residence *r = *at;
+        size_t bytes = r->adapter->info.bytes, pinned = pinned_bytes(h);
+        struct dyn_error err;
 
-        *at = r->next_wanted;
-        r->next_wanted = NULL;
-        r->wanted = false;
-        if (*at == NULL)
-                h->end_of_wanted = at;
+        if (pinned + bytes <= h->o.device_bytes) {
+                close_one(h);
+                return true;
+        }
+        refuse(r,
+                dyn_fail(&err, DYN_NO_MEMORY,
+                        "adapter \"%s\" takes %zu bytes on the device, and pinned ones take %zu of the %zu that "
+                        "--adapter-memory allows",
+                        r->adapter->info.name, bytes, pinned, h->o.device_bytes),
+                &err);
+        return false;
 }
 
-// Serves the wanted in the order of their oldest want. Who does not fit is passed by until patience ends; then nobody
-// younger loads.
+// Serves the wanted in the order of their oldest want, up to the first that is granted: that may change everything,
+// and the round is made again. Who does not fit is passed by until patience ends; then nobody younger loads.
 static void pump_once(struct resident *h)
 {
         bool blocked = false;
 
         reopen(h);
-        for (struct residence **at = &h->first_wanted; *at != NULL;) {
-                struct residence *r = *at;
-
-                if (r->first_want == NULL) {
-                        remove_wanted(h, at);
-                        continue;
-                }
+        for (struct residence *r = h->first_wanted; r != NULL; r = r->next_wanted) {
                 if (r->on_device && r->load == NULL && !r->closing) {
-                        remove_wanted(h, at);
+                        h->again = true;
+                        unlist(r);
                         touch(r);
                         grant(r, DYN_OK, NULL);
-                        continue;
+                        return;
                 }
-                if (!r->on_device && !blocked && h->n_loads < MAX_LOADS) {
-                        if (make_room(h, r)) {
-                                touch(r);
-                                load(r);
-                        } else if (impatient(h, r)) {
-                                close_one(h);
-                                blocked = true;
+                if (r->on_device || blocked || h->n_loads >= MAX_LOADS)
+                        continue;
+                if (make_room(h, r)) {
+                        touch(r);
+                        load(r);
+                } else if (impatient(h, r)) {
+                        blocked = insist(h, r);
+                        if (!blocked) {
+                                h->again = true;
+                                return;
                         }
                 }
-                at = &r->next_wanted;
         }
 }
 
@@ -319,7 +363,7 @@ static void pump(struct resident *h)
         if (h->pumping || h->stopping)
                 return;
         h->pumping = true;
-        while (h->again) {
+        while (h->again && !h->stopping) {
                 h->again = false;
                 pump_once(h);
         }
@@ -354,8 +398,8 @@ void resident_stop(struct resident *h)
         dyn_fail(&err, DYN_BUSY, "the server is stopping");
         for (struct resident_load *l = h->loads; l != NULL; l = l->next)
                 uv_cancel((uv_req_t *)&l->work);
-        for (struct residence *r = h->first_wanted; r != NULL; r = r->next_wanted)
-                grant(r, DYN_BUSY, &err);
+        while (h->first_wanted != NULL)
+                refuse(h->first_wanted, DYN_BUSY, &err);
         uv_close((uv_handle_t *)&h->tick, NULL);
 }
 
@@ -396,11 +440,7 @@ void resident_leave(struct residence *r, void (*gone)(void *ctx), void *ctx)
                 r->load->ctx = ctx;
                 return;
         }
-        for (struct residence **at = &h->first_wanted; r->wanted; at = &(*at)->next_wanted)
-                if (*at == r) {
-                        remove_wanted(h, at);
-                        break;
-                }
+        unlist(r);
         if (h->closing == r)
                 h->closing = NULL;
         if (r->on_device)
@@ -427,7 +467,13 @@ static void enqueue(struct residence *r)
 void resident_want(struct residence *r, struct want *w)
 {
         struct resident *h = r->house;
+        struct dyn_error err;
 
+        if (h->stopping) {
+                dyn_fail(&err, DYN_BUSY, "the server is stopping");
+                w->granted(w, DYN_BUSY, &err);
+                return;
+        }
         w->residence = r;
         w->next = NULL;
         w->since = atomic_load_explicit(h->o.steps, memory_order_relaxed);
@@ -454,6 +500,8 @@ void resident_forget(struct want *w)
                 }
         w->residence = NULL;
         r->house->totals.waiting--;
+        if (r->first_want == NULL)
+                unlist(r);
         keep_ticking(r->house);
 }
 

@@ -1,5 +1,5 @@
-// The insides of the store on disk, shared by store.c, stage.c, listing.c, tidy.c, hidden.c and settings.c. Nobody else
-// includes this.
+// The insides of the store on disk, shared by store.c, stage.c, place.c, listing.c, tidy.c, hidden.c and settings.c.
+// Nobody else includes this.
 #ifndef DYNLORA_ADAPT_SHELF_H
 #define DYNLORA_ADAPT_SHELF_H
 
@@ -63,6 +63,12 @@ void hidden_next(const struct store *, enum hidden_kind, const char *name, char 
 
 // Whether a folder entry is one of ours.
 bool hidden_parse(const char *text, struct hidden *);
+
+// Renames a hidden folder to a name: swaps the two, or in two steps where the file system cannot. What was there before
+// has the hidden name in replaced then, "" if nothing was. DYN_CONFLICT if the name is there and replace is false;
+// DYN_BUSY if others keep changing it. Syncs nothing.
+enum dyn_status shelf_place(const struct store *, const char *hidden, const char *name, bool replace,
+        char replaced[256], struct dyn_error *);
 
 // Deletes a file, a link or a whole folder; links are never followed. What the system does not let go is logged and
 // left to store_tidy as HIDDEN_GONE.

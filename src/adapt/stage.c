@@ -1,10 +1,8 @@
 // Filling a hidden folder and putting it in place of a name (adapt/stage.h).
 #include "adapt/stage.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,7 +14,6 @@
 #include "base/utf8.h"
 
 #define CHUNK (256 * 1024)
-#define TRIES 100 // against others who change the same name at the same moment
 
 struct stage {
         struct store *store;
@@ -224,83 +221,6 @@ static enum dyn_status sync_all(const struct stage *g, struct dyn_error *err)
         return shelf_sync_folder(g->folder) ? DYN_OK : shelf_fail(err, g->path, NULL, errno);
 }
 
-static bool exists(const struct store *s, const char *name)
-{
-        struct stat st;
-
-        return fstatat(s->dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
-}
-
-// What one try to put the stage in place came to; for FAILED errno says why.
-enum outcome { PLACED, AGAIN, FAILED };
-
-// For file systems that cannot swap: the old one goes aside, then the new one comes. What is aside is in out.
-static enum outcome swap_in_two(const struct stage *g, const char *name, char out[256])
-{
-        const struct store *s = g->store;
-        char aside[256];
-
-        hidden_next(s, HIDDEN_OLD, name, aside);
-        if (renameat(s->dir, name, s->dir, aside) != 0)
-                return errno == ENOENT ? AGAIN : FAILED;
-        if (renameat(s->dir, g->hidden, s->dir, name) == 0) {
-                strcpy(out, aside);
-                return PLACED;
-        }
-        int error = errno;
-
-        if (error == EEXIST || error == ENOTEMPTY || error == ENOTDIR) { // somebody else's new one came first
-                hidden_delete(s, aside);
-                return AGAIN;
-        }
-        renameat(s->dir, aside, s->dir, name);
-        errno = error;
-        return FAILED;
-}
-
-// What was replaced then has the name in out, "" if nothing was.
-static enum outcome place_once(const struct stage *g, const char *name, bool replace, char out[256])
-{
-        const struct store *s = g->store;
-
-        out[0] = 0;
-        if (!exists(s, name)) {
-                if (renameat2(s->dir, g->hidden, s->dir, name, RENAME_NOREPLACE) == 0)
-                        return PLACED;
-                // A folder is never renamed over one that holds something.
-                if ((errno == EINVAL || errno == ENOSYS) && renameat(s->dir, g->hidden, s->dir, name) == 0)
-                        return PLACED;
-                return errno == EEXIST || errno == ENOTEMPTY || errno == ENOTDIR ? AGAIN : FAILED;
-        }
-        if (!replace) {
-                errno = EEXIST;
-                return FAILED;
-        }
-        if (renameat2(s->dir, g->hidden, s->dir, name, RENAME_EXCHANGE) == 0) {
-                strcpy(out, g->hidden);
-                return PLACED;
-        }
-        if (errno == EINVAL || errno == ENOSYS)
-                return swap_in_two(g, name, out);
-        return errno == ENOENT && exists(s, g->hidden) ? AGAIN : FAILED;
-}
-
-static enum dyn_status place(
-        const struct stage *g, const char *name, bool replace, char replaced[256], struct dyn_error *err)
-{
-        for (int i = 0; i < TRIES; i++) {
-                enum outcome o = place_once(g, name, replace, replaced);
-
-                if (o == PLACED)
-                        return DYN_OK;
-                if (o == FAILED)
-                        return errno == EEXIST
-                                       ? dyn_fail(err, DYN_CONFLICT, "%s/%s: is there already", g->store->path, name)
-                                       : shelf_fail(err, g->store->path, name, errno);
-        }
-        return dyn_fail(err, DYN_BUSY, "%s/%s: is being replaced again and again", g->store->path, name);
-}
-
 // What was replaced may have got other settings after they were carried over.
 static void follow_settings(const struct stage *g, const char *name, const char *replaced, struct store_settings had)
 {
@@ -331,7 +251,7 @@ enum dyn_status stage_commit(
         if (st == DYN_OK)
                 st = sync_all(g, err);
         if (st == DYN_OK)
-                st = place(g, name, replace, replaced, err);
+                st = shelf_place(s, g->hidden, name, replace, replaced, err);
         if (st)
                 return st;
         g->committed = true;

@@ -25,9 +25,9 @@ enum dyn_status stage_point(struct stage *, const char *path, struct dyn_error *
 
 // Syncs the files, puts the folder in place of the name, syncs the store, deletes what was there. settings NULL keeps
 // those that the name has, or the default ones. DYN_INVALID: a bad name, or the stage holds neither the two files nor
-// a path; DYN_CONFLICT: the name is there and replace is false. After DYN_OK the stage can only be closed; after an
-// error the store is as it was and the commit may be tried again, but for a store that cannot be synced (DYN_IO): the
-// new one is in place then and may go with the power.
+// a path; DYN_CONFLICT: the name is there and replace is false; DYN_BUSY: others keep replacing it. After DYN_OK the
+// stage can only be closed; after an error the store is as it was and the commit may be tried again, but for a store
+// that cannot be synced (DYN_IO): the new one is in place then and may go with the power.
 enum dyn_status stage_commit(
         struct stage *, const char *name, bool replace, const struct store_settings *settings, struct dyn_error *);
 

@@ -10,10 +10,10 @@
 #include "base/log.h"
 #include "base/map.h"
 
-#define LOOK_MS    500 // between two looks
+#define LOOK_MS    500       // between two looks
 #define HOLD_NS    300000000 // a change is read when it has held still so long
-#define MISSES     2   // looks that must miss a name before it is forgotten
-#define TIDY_LOOKS 600 // between two tidyings
+#define MISSES     2         // looks that must miss a name before it is forgotten
+#define TIDY_LOOKS 600       // between two tidyings
 
 struct watch {
         struct registry *registry;
@@ -67,15 +67,14 @@ static void take_known(struct registry *r, struct registered *e, const struct st
         bool same = e->in_store && e->signature == found->signature;
 
         e->missed = 0;
-        if (e->load != NULL || e->chore != NULL || (same && (!e->recheck || found->fresh)))
+        if (e->load != NULL || e->chore != NULL)
                 return;
         if (e->changing != found->signature) {
                 e->changing = found->signature;
                 e->changed = clock_ns();
         }
-        if (!same && e->pub.current != NULL && clock_ns() - e->changed < HOLD_NS)
+        if (same ? !e->recheck || found->fresh : e->pub.current != NULL && clock_ns() - e->changed < HOLD_NS)
                 return;
-        e->changing = 0;
         e->recheck = false;
         if (found->status == DYN_OK)
                 load_found(r, found, NULL);

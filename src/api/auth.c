@@ -130,7 +130,7 @@ int auth_check(const struct auth *a, enum auth_access access, const char *author
         if (access == AUTH_OPEN || (!admin && a->keys.path == NULL))
                 return 0;
         if (admin && a->admins.path == NULL) {
-                *why = "administration without an admin token answers only on the machine that the server runs on";
+                *why = "without --admin-token-file this answers only on the machine that the server runs on";
                 return local ? 0 : 403;
         }
         if (token == NULL) {

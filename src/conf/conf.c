@@ -143,6 +143,12 @@ static bool is_service_link(const char *name, size_t len)
         return false;
 }
 
+// What `dynlora adapters` reads, often from the same shell.
+static bool is_clients(const char *name, size_t len)
+{
+        return (len == 3 && memcmp(name, "URL", 3) == 0) || (len == 11 && memcmp(name, "ADMIN_TOKEN", 11) == 0);
+}
+
 static enum dyn_status take_variable(struct source *s, const char *name, size_t len, const char *text)
 {
         char option[MAX_NAME], where[MAX_NAME + 40];
@@ -150,7 +156,7 @@ static enum dyn_status take_variable(struct source *s, const char *name, size_t 
         int row = len > MAX_NAME ? -1 : find_row(option, n);
 
         snprintf(where, sizeof where, "environment variable " ENV_PREFIX "%.*s", (int)n, name);
-        if ((row >= 0 && *text == 0) || is_service_link(name, len))
+        if ((row >= 0 && *text == 0) || is_service_link(name, len) || is_clients(name, len))
                 return DYN_OK; // set to nothing is not set
         if (row >= 0)
                 return conf_rows[row].type == CONF_LIST ? take_parts(s, row, text, where) : take(s, row, text, where);

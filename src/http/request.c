@@ -205,6 +205,17 @@ static int on_body(llhttp_t *p, const char *at, size_t len)
         return 0;
 }
 
+// A chunk that cannot fit is refused by its size, not waited for.
+static int on_chunk_header(llhttp_t *p)
+{
+        struct http_exchange *e = ((struct http_conn *)p->data)->exchange;
+        size_t max = most(e);
+
+        if (p->content_length > max - e->body.len - e->uploaded)
+                return refuse(e, 413, "the body has more than %zu bytes", max);
+        return 0;
+}
+
 // The parser stops here, so that the bytes after a request stay unread until it is answered.
 static int on_message_complete(llhttp_t *p)
 {
@@ -220,6 +231,7 @@ static const llhttp_settings_t callbacks = {
         .on_header_value = on_header_bytes,
         .on_header_value_complete = on_header_value_complete,
         .on_headers_complete = on_headers_complete,
+        .on_chunk_header = on_chunk_header,
         .on_body = on_body,
         .on_message_complete = on_message_complete,
 };

@@ -371,6 +371,24 @@ static struct model *model(enum dyn_dtype dtype, int rank)
         return m;
 }
 
+static void model_free(struct model *m)
+{
+        for (int l = 0; l < LAYERS; l++)
+                for (int s = 0; s < SITES; s++) {
+                        ops->weight_free(dev, &m->w[l][s]);
+                        for (int i = 0; i < MAX_PATCHES; i++)
+                                ops->lowrank_free(dev, &m->p[i][l][s]);
+                }
+        ops->weight_free(dev, &m->head);
+        ops->free(dev, m->kv.k);
+        ops->free(dev, m->kv.v);
+        float *rows[] = {m->x, m->h, m->q, m->k, m->v, m->gate, m->up, m->norm, m->table, m->logits};
+
+        for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+                ops->free(dev, rows[i]);
+        mem_free(m);
+}
+
 static void bench_steps(enum dyn_dtype dtype)
 {
         static const int cases[][2] = {{1, 0}, {1, 1}, {8, 0}, {8, 1}, {8, 8}, {32, 0}, {32, 8}, {32, 32}};
@@ -390,6 +408,7 @@ static void bench_steps(enum dyn_dtype dtype)
                 print(what, t, m->bytes + m->n_patches * m->patch_bytes,
                         m->n_rows * m->bytes + (m->n_patches ? m->n_rows * m->patch_bytes : 0));
         }
+        model_free(m);
 }
 
 int main(int argc, char **argv)

@@ -59,11 +59,14 @@ def test_register_use_and_remove(fresh, tiny_adapter, tmp_path):
     assert fresh.call("DELETE", "/v1/adapters/new").status == 404
 
 
-def test_what_is_removed_can_come_back_from_the_store(fresh, tmp_path):
+def test_what_is_removed_is_gone_from_the_store_and_can_be_put_back(fresh, tmp_path):
     answer = ids(fresh, "rank13")
+    kept = tmp_path / "outside" / "kept"
+    shutil.copytree(tmp_path / "store" / "rank13", kept)
     assert fresh.call("DELETE", "/v1/adapters/rank13?wait=true").status == 200
     assert fresh.get("/v1/adapters/rank13").status == 404
-    assert register(fresh, "rank13", tmp_path / "store" / "rank13").status == 201
+    assert not (tmp_path / "store" / "rank13").exists()
+    assert register(fresh, "rank13", kept).status == 201
     assert ids(fresh, "rank13") == answer
 
 

@@ -141,6 +141,16 @@ const char *http_body(const struct http_exchange *x, size_t *len)
         return x->body;
 }
 
+const char *http_header(const struct http_exchange *x, const char *name)
+{
+        return NULL;
+}
+
+bool http_peer_is_local(const struct http_exchange *x)
+{
+        return true;
+}
+
 const char *http_param(const struct http_exchange *x)
 {
         return NULL;

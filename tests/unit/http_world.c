@@ -176,6 +176,9 @@ static void handle_upload(struct http_exchange *e, void *ctx)
 static const struct http_route routes[] = {
         {"GET", "/health", handle_health},
         {"POST", "/echo", handle_echo},
+        {"GET", "/guarded", handle_health, .access = 2},
+        {"POST", "/guarded", handle_echo, .access = 2},
+        {"PUT", "/guarded", handle_upload, .access = 2, .upload = true},
         {"GET", "/item/{id}", handle_item},
         {"DELETE", "/item/{id}", handle_item},
         {"GET", "/item/{id}/more", handle_item},
@@ -191,10 +194,14 @@ static const struct http_route routes[] = {
         {"GET", "/", handle_health},
 };
 
-// Access 1 is for this machine.
+// Access 1 is for this machine, 2 for those who send a pass.
 static int admit(void *ctx, struct http_exchange *e, int access, const char **why)
 {
-        *why = "only on this machine";
+        *why = access == 1 ? "only on this machine" : "no pass";
+        if (access == 2 && http_header(e, "x-pass") == NULL) {
+                http_add_header(e, "X-Wanted", "x-pass");
+                return 401;
+        }
         return access == 1 && !http_peer_is_local(e) ? 403 : 0;
 }
 

@@ -327,6 +327,23 @@ static void what_follows_a_nul_in_a_name_does_not_count(void **state)
         unpacked(b);
 }
 
+// As tar programs write it where names are in UTF-8; libarchive's writer here says that it does not know.
+static void a_name_beyond_ascii_is_read_in_any_locale(void **state)
+{
+        static const char record[] = "17 path=r\xc3\xa9su.md\n";
+        struct bytes b = {.data = malloc(1 << 20)};
+
+        assert_int_equal(strlen(record), 17);
+        header(&b, "PaxHeaders/x", 12, 'x', 17);
+        body(&b, record, 17);
+        header(&b, "x", 1, '0', 0);
+        header(&b, CONFIG, strlen(CONFIG), '0', 2);
+        body(&b, "{}", 2);
+        header(&b, WEIGHTS, strlen(WEIGHTS), '0', N);
+        body(&b, weights, N);
+        unpacked(b);
+}
+
 static void a_name_that_is_too_long_or_not_utf8_is_refused(void **state)
 {
         char name[300];
@@ -544,6 +561,7 @@ int main(void)
                 cmocka_unit_test(what_is_no_plain_file_is_refused_by_name),
                 cmocka_unit_test(a_file_with_holes_is_refused),
                 cmocka_unit_test(what_follows_a_nul_in_a_name_does_not_count),
+                cmocka_unit_test(a_name_beyond_ascii_is_read_in_any_locale),
                 cmocka_unit_test(a_name_that_is_too_long_or_not_utf8_is_refused),
                 cmocka_unit_test(both_files_must_be_there_once_in_one_place),
                 cmocka_unit_test(each_limit_is_kept),

@@ -1,4 +1,4 @@
-// The adapter store on disk: what a name means, what a commit promises, what is left after a kill. The file system's
+// The adapter store on disk: what a name means, what a commit promises, what is left after a death. The file system's
 // refusals (no swapping of folders, a full disk) and the clock come from wrapped calls.
 #include "harness.h"
 
@@ -19,215 +19,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "scratch.h"
-
-#define WEIGHTS 20000 // bytes, so that a file is not written in one go
-
-static struct store *store;
-static struct dyn_error err;
-static char dir[300];
-
-// The system's refusals
-// --------------------------------------------------------------------------------------------------------
-
-static bool cannot_swap, disk_full;
-static time_t clock_ahead;
-
-int __real_renameat2(int, const char *, int, const char *, unsigned);
-int __wrap_renameat2(int from_dir, const char *from, int to_dir, const char *to, unsigned flags);
-int __real_fsync(int);
-int __wrap_fsync(int fd);
-int __real_clock_gettime(clockid_t, struct timespec *);
-int __wrap_clock_gettime(clockid_t id, struct timespec *t);
-
-int __wrap_renameat2(int from_dir, const char *from, int to_dir, const char *to, unsigned flags)
-{
-        if (cannot_swap) {
-                errno = EINVAL;
-                return -1;
-        }
-        return __real_renameat2(from_dir, from, to_dir, to, flags);
-}
-
-int __wrap_fsync(int fd)
-{
-        if (disk_full) {
-                errno = ENOSPC;
-                return -1;
-        }
-        return __real_fsync(fd);
-}
-
-int __wrap_clock_gettime(clockid_t id, struct timespec *t)
-{
-        int r = __real_clock_gettime(id, t);
-
-        if (id == CLOCK_REALTIME)
-                t->tv_sec += clock_ahead;
-        return r;
-}
-
-// Helpers
-// ---------------------------------------------------------------------------------------------------------------------
-
-static int open_fresh(void **state)
-{
-        static int n;
-
-        snprintf(dir, sizeof dir, "%s/store%d", scratch_dir(), n++);
-        assert_int_equal(mkdir(dir, 0777), 0);
-        assert_int_equal(store_open(&store, dir, &err), DYN_OK);
-        return 0;
-}
-
-static int close_it(void **state)
-{
-        cannot_swap = disk_full = false;
-        clock_ahead = 0;
-        store_close(store);
-        return 0;
-}
-
-static const char *in_store(const char *name)
-{
-        static char paths[4][600];
-        static int turn;
-
-        turn = (turn + 1) % 4;
-        snprintf(paths[turn], sizeof paths[turn], "%s/%s", dir, name);
-        return paths[turn];
-}
-
-static void put(const char *path, const char *text)
-{
-        FILE *f = fopen(path, "wb");
-
-        assert_non_null(f);
-        fputs(text, f);
-        assert_int_equal(fclose(f), 0);
-}
-
-static void put_in(const char *folder, const char *name, const char *text)
-{
-        char path[700];
-
-        snprintf(path, sizeof path, "%s/%s", folder, name);
-        put(path, text);
-}
-
-// Fills a folder with a version: both files say which.
-static void fill(const char *folder, int version)
-{
-        char text[WEIGHTS + 1];
-
-        for (int i = 0; i < WEIGHTS; i += 8)
-                sprintf(text + i, "%7d ", version);
-        put_in(folder, FOLDER_WEIGHTS, text);
-        text[8] = 0;
-        put_in(folder, FOLDER_CONFIG, text);
-}
-
-static enum dyn_status commit(const char *name, int version, bool replace, const struct store_settings *settings)
-{
-        struct stage *g;
-        enum dyn_status st = stage_open(&g, store, &err);
-
-        if (st)
-                return st;
-        fill(stage_path(g), version);
-        st = stage_commit(g, name, replace, settings, &err);
-        stage_close(g);
-        return st;
-}
-
-static enum dyn_status point(const char *name, const char *path, const struct store_settings *settings)
-{
-        struct stage *g;
-        enum dyn_status st;
-
-        assert_int_equal(stage_open(&g, store, &err), DYN_OK);
-        st = stage_point(g, path, &err);
-        if (st == DYN_OK)
-                st = stage_commit(g, name, true, settings, &err);
-        stage_close(g);
-        return st;
-}
-
-static int read_whole(int folder, const char *name, char *text, size_t cap)
-{
-        int fd = openat(folder, name, O_RDONLY | O_CLOEXEC);
-        ssize_t n = fd < 0 ? -1 : read(fd, text, cap);
-
-        if (fd >= 0)
-                close(fd);
-        return (int)n;
-}
-
-#define ABSENT (-1)
-#define HALF   (-2)
-#define GOING  (-3) // replaced while it was read
-
-// The version that a name holds.
-static int version_of(const char *name)
-{
-        static char text[WEIGHTS + 8], config[16];
-        int folder = open(in_store(name), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-        if (folder < 0)
-                return ABSENT;
-        int n = read_whole(folder, FOLDER_WEIGHTS, text, sizeof text);
-        int m = read_whole(folder, FOLDER_CONFIG, config, sizeof config);
-        struct stat now, then;
-        bool same = fstat(folder, &then) == 0 && stat(in_store(name), &now) == 0 && now.st_ino == then.st_ino;
-
-        close(folder);
-        if (!same)
-                return GOING;
-        if (n != WEIGHTS || m != 8)
-                return HALF;
-        for (int i = 0; i < WEIGHTS; i += 8)
-                if (memcmp(text + i, config, 8) != 0)
-                        return HALF;
-        return atoi(config);
-}
-
-// How many entries of the store are hidden, or all of them.
-static int count(bool hidden)
-{
-        DIR *d = opendir(dir);
-        const struct dirent *e;
-        int n = 0;
-
-        assert_non_null(d);
-        while ((e = readdir(d)) != NULL)
-                n += strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 && (e->d_name[0] == '.' || !hidden);
-        closedir(d);
-        return n;
-}
-
-static bool exists(const char *name)
-{
-        struct stat st;
-
-        return lstat(in_store(name), &st) == 0;
-}
-
-static void has(const char *part)
-{
-        if (strstr(err.text, part) == NULL)
-                fail_msg("expected \"%s\" in \"%s\"", part, err.text);
-}
-
-static struct store_entry look(const char *name)
-{
-        static struct store_entry e;
-
-        store_entry_finish(&e);
-        if (store_look(store, name, &e, &err))
-                fail_msg("%s", err.text);
-        struct store_entry copy = e;
-
-        return copy;
-}
+#include "store_world.h"
 
 // Committing
 // -------------------------------------------------------------------------------------------------------------------
@@ -374,7 +166,7 @@ static void settings_survive_an_update_and_a_restart(void **state)
                 assert_int_equal(store_set(store, "a", &pinned, &err), DYN_OK);
                 assert_int_equal(commit("a", 2, true, NULL), DYN_OK);
                 store_close(store);
-                assert_int_equal(store_open(&store, dir, &err), DYN_OK);
+                assert_int_equal(store_open(&store, store_dir(), &err), DYN_OK);
                 assert_true(look("a").settings.pin);
                 assert_int_equal(look("a").settings.mode, STORE_MERGED);
                 assert_int_equal(version_of("a"), 2);
@@ -383,6 +175,29 @@ static void settings_survive_an_update_and_a_restart(void **state)
         assert_int_equal(commit("a", 3, true, &(struct store_settings){.mode = STORE_UNMERGED}), DYN_OK);
         assert_false(look("a").settings.pin);
         assert_int_equal(look("a").settings.mode, STORE_UNMERGED);
+}
+
+static void set_other(const char *from)
+{
+        char text[100];
+        int stage = open(in_store(from), O_RDONLY | O_DIRECTORY);
+        int n = read_whole(stage, STORE_SETTINGS, text, sizeof text);
+
+        close(stage);
+        assert_true(n > 0 && memmem(text, (size_t)n, "true", 4) != NULL); // a kill after the swap finds them
+        assert_int_equal(store_set(store, "a", &(struct store_settings){.mode = STORE_MERGED}, &err), DYN_OK);
+}
+
+static void settings_written_during_an_update_are_kept(void **state)
+{
+        assert_int_equal(commit("a", 1, false, &(struct store_settings){.pin = true}), DYN_OK);
+        before_swap = set_other;
+        assert_int_equal(commit("a", 2, true, NULL), DYN_OK);
+        assert_null(before_swap);
+        assert_int_equal(version_of("a"), 2);
+        assert_int_equal(look("a").settings.mode, STORE_MERGED);
+        assert_false(look("a").settings.pin);
+        assert_int_equal(count(false), 1);
 }
 
 static void a_registration_keeps_its_path_until_files_come(void **state)
@@ -438,8 +253,10 @@ static void settings_that_are_not_understood_are_reported(void **state)
                         fail_msg("row %zu: %s", i, e.error);
         }
         assert_int_equal(unlink(in_store("a/" STORE_SETTINGS)), 0);
-        assert_int_equal(symlink("/dev/zero", in_store("a/" STORE_SETTINGS)), 0);
-        assert_int_not_equal(look("a").status, DYN_OK);
+        assert_int_equal(commit("b", 1, false, NULL), DYN_OK);
+        assert_int_equal(symlink("../b/" STORE_SETTINGS, in_store("a/" STORE_SETTINGS)), 0);
+        assert_int_equal(look("a").status, DYN_INVALID);
+        assert_non_null(strstr(look("a").error, "found a link"));
 }
 
 static void removing_deletes_everything_under_the_name_and_nothing_beyond(void **state)
@@ -492,7 +309,7 @@ static void links_out_of_the_store_are_reported(void **state)
 {
         char out[400];
 
-        snprintf(out, sizeof out, "%s-beside", dir); // begins as the store's path does
+        snprintf(out, sizeof out, "%s-beside", store_dir()); // begins as the store's path does
         mkdir(out, 0777);
         fill(out, 1);
         assert_int_equal(symlink(out, in_store("out")), 0);
@@ -622,7 +439,7 @@ static void leave(void (*what)(void))
 
         if (child == 0) {
                 store_close(store);
-                if (store_open(&store, dir, &err) == DYN_OK)
+                if (store_open(&store, store_dir(), &err) == DYN_OK)
                         what();
                 _exit(0);
         }
@@ -655,6 +472,24 @@ static void tidy_deletes_what_the_dead_left_and_nothing_of_the_living(void **sta
         assert_int_equal(stage_commit(mine, "a", false, NULL, &err), DYN_OK);
         stage_close(mine);
         assert_int_equal(version_of("a"), 3);
+}
+
+static void who_has_ended_but_is_not_buried_is_dead(void **state)
+{
+        pid_t child = fork();
+        siginfo_t info;
+
+        if (child == 0) {
+                store_close(store);
+                if (store_open(&store, store_dir(), &err) == DYN_OK)
+                        leave_stage();
+                _exit(0);
+        }
+        assert_int_equal(waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT), 0);
+        assert_int_equal(count(true), 1);
+        store_tidy(store);
+        assert_int_equal(count(true), 0);
+        assert_int_equal(waitpid(child, NULL, 0), child);
 }
 
 // A leftover of this process, renamed to another host's.
@@ -712,148 +547,6 @@ static void a_name_that_is_being_replaced_is_waited_for(void **state)
         assert_int_equal(waitpid(child, NULL, 0), child);
 }
 
-// Killed at any moment
-// ----------------------------------------------------------------------------------------------------------
-
-static void wait_for_death(pid_t child)
-{
-        int status;
-
-        assert_int_equal(kill(child, SIGKILL), 0);
-        assert_int_equal(waitpid(child, &status, 0), child);
-        assert_true(WIFSIGNALED(status));
-}
-
-// Register, update, settings, update, path and back, remove, as fast as it goes.
-static void churn(int version, bool removes)
-{
-        store_close(store);
-        if (store_open(&store, dir, &err))
-                _exit(1);
-        for (;; version++) {
-                if (commit("a", version, true, NULL) || commit("b", version, true, NULL))
-                        _exit(2);
-                if (store_set(store, "a", &(struct store_settings){.pin = version & 1}, &err))
-                        _exit(3);
-                if (removes && (point("b", "/elsewhere", NULL) || store_remove(store, "b", &err)))
-                        _exit(4);
-        }
-}
-
-static void check_whole(bool removes)
-{
-        assert_true(version_of("a") >= 0);
-        assert_int_equal(look("a").status, DYN_OK);
-        assert_null(look("a").target);
-        if (!removes || exists("b")) {
-                struct store_entry e = look("b");
-
-                assert_int_equal(e.status, DYN_OK);
-                if (e.target == NULL)
-                        assert_true(version_of("b") >= 0);
-                else
-                        assert_string_equal(e.target, "/elsewhere");
-        }
-}
-
-static void kill_often(bool removes)
-{
-        int kept = 0;
-
-        assert_int_equal(commit("a", 0, true, NULL), DYN_OK);
-        assert_int_equal(commit("b", 0, true, NULL), DYN_OK);
-        srand(4);
-        for (int i = 0; i < 250; i++) {
-                pid_t child = fork();
-
-                if (child == 0)
-                        churn(1 + i * 1000, removes);
-                usleep((useconds_t)(1000 + rand() % 15000));
-                wait_for_death(child);
-                kept += count(true) > 0;
-                if (!cannot_swap)
-                        check_whole(removes); // at once, without anybody's help
-                store_tidy(store);
-                check_whole(removes);
-                assert_int_equal(count(true), 0);
-        }
-        assert_true(kept > 50); // the kills came in the middle
-        assert_true(version_of("a") > 0);
-}
-
-static void a_kill_leaves_the_old_or_the_new_and_nothing_after_tidying(void **state)
-{
-        kill_often(true);
-}
-
-static void the_same_holds_after_tidying_where_folders_cannot_be_swapped(void **state)
-{
-        cannot_swap = true;
-        kill_often(false);
-}
-
-// Many at once
-// ------------------------------------------------------------------------------------------------------------------
-
-static pid_t start_committing(int first)
-{
-        pid_t child = fork();
-
-        if (child != 0)
-                return child;
-        store_close(store);
-        if (store_open(&store, dir, &err))
-                _exit(1);
-        for (int i = 0; i < 100; i++) {
-                if (commit("a", first + i, true, NULL))
-                        _exit(2);
-                if (store_set(store, "a", &(struct store_settings){.pin = true}, &err))
-                        _exit(3);
-        }
-        _exit(0);
-}
-
-static void commit_at_once(void)
-{
-        pid_t children[3];
-        int done = 0, status, seen = 0;
-
-        assert_int_equal(commit("a", 0, true, &(struct store_settings){.pin = true}), DYN_OK);
-        for (int i = 0; i < 3; i++)
-                children[i] = start_committing(1000 * (i + 1));
-        while (done < 3) {
-                int version = version_of("a");
-
-                assert_int_not_equal(version, HALF);
-                assert_true(version != ABSENT || cannot_swap);
-                seen += version >= 0;
-                store_tidy(store);
-                for (int i = 0; i < 3; i++) {
-                        if (children[i] > 0 && waitpid(children[i], &status, WNOHANG) == children[i]) {
-                                assert_true(WIFEXITED(status));
-                                assert_int_equal(WEXITSTATUS(status), 0);
-                                children[i] = 0;
-                                done++;
-                        }
-                }
-        }
-        assert_true(seen > 0);
-        assert_int_equal(version_of("a") % 1000, 99); // somebody's last
-        assert_true(look("a").settings.pin);
-        assert_int_equal(count(false), 1);
-}
-
-static void processes_that_commit_one_name_at_once_converge(void **state)
-{
-        commit_at_once();
-}
-
-static void they_converge_where_folders_cannot_be_swapped(void **state)
-{
-        cannot_swap = true;
-        commit_at_once();
-}
-
 static void a_store_is_a_folder(void **state)
 {
         struct store *s;
@@ -864,7 +557,7 @@ static void a_store_is_a_folder(void **state)
         assert_null(s);
 }
 
-#define ROW(promise) cmocka_unit_test_setup_teardown(promise, open_fresh, close_it)
+#define ROW(promise) cmocka_unit_test_setup_teardown(promise, store_world_begin, store_world_end)
 
 int main(void)
 {
@@ -879,6 +572,7 @@ int main(void)
                 ROW(copying_takes_the_two_files_and_nothing_else),
                 ROW(a_pipe_is_not_copied_or_waited_for),
                 ROW(settings_survive_an_update_and_a_restart),
+                ROW(settings_written_during_an_update_are_kept),
                 ROW(a_registration_keeps_its_path_until_files_come),
                 ROW(settings_of_no_adapter_are_not_written),
                 ROW(settings_that_are_not_understood_are_reported),
@@ -889,13 +583,10 @@ int main(void)
                 ROW(a_signature_changes_with_everything_relevant),
                 ROW(what_changed_just_now_is_fresh),
                 ROW(tidy_deletes_what_the_dead_left_and_nothing_of_the_living),
+                ROW(who_has_ended_but_is_not_buried_is_dead),
                 ROW(tidy_gives_other_hosts_an_hour),
                 ROW(tidy_puts_back_what_was_only_taken_aside),
                 ROW(a_name_that_is_being_replaced_is_waited_for),
-                ROW(a_kill_leaves_the_old_or_the_new_and_nothing_after_tidying),
-                ROW(the_same_holds_after_tidying_where_folders_cannot_be_swapped),
-                ROW(processes_that_commit_one_name_at_once_converge),
-                ROW(they_converge_where_folders_cannot_be_swapped),
                 cmocka_unit_test(a_store_is_a_folder),
         };
 

@@ -146,7 +146,6 @@ static void an_unknown_name_is_told_with_the_nearest(void **state)
         refused("--max_rows 3", "flag --max_rows: unknown option; the nearest is max-rows");
         refused("--step-token=3", "flag --step-token: unknown option; the nearest is step-tokens");
         refused("--merge always", "flag --merge: unknown option");
-        refused("--api-key-file f", "flag --api-key-file: unknown option");
         setenv("DYNLORA_MAX_ROW", "3", 1);
         refused("--model m", "environment variable DYNLORA_MAX_ROW: unknown option; the nearest is max-rows");
         unsetenv("DYNLORA_MAX_ROW");
@@ -238,6 +237,19 @@ static void what_kubernetes_sets_for_a_service_is_no_option(void **state)
         unsetenv("DYNLORA_PORTS");
 }
 
+static void what_the_client_reads_is_no_option(void **state)
+{
+        struct conf c;
+
+        setenv("DYNLORA_URL", "unix:/s", 1);
+        setenv("DYNLORA_ADMIN_TOKEN", "t", 1);
+        accepted(&c, "--model m");
+        assert_null(c.admin_token_file);
+        conf_finish(&c);
+        unsetenv("DYNLORA_URL");
+        unsetenv("DYNLORA_ADMIN_TOKEN");
+}
+
 static char *printed(void (*print)(FILE *))
 {
         char *text;
@@ -318,6 +330,7 @@ int main(void)
                 cmocka_unit_test(a_flag_goes_before_environment_file_and_default),
                 cmocka_unit_test(a_bad_line_is_told_with_its_number),
                 cmocka_unit_test(what_kubernetes_sets_for_a_service_is_no_option),
+                cmocka_unit_test(what_the_client_reads_is_no_option),
                 cmocka_unit_test(help_fits_80_columns_and_names_every_option),
                 cmocka_unit_test(the_committed_file_says_what_the_table_says),
                 cmocka_unit_test(the_committed_file_can_be_used),

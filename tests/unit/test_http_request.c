@@ -417,6 +417,30 @@ static void hanging_up_inside_a_request_runs_no_handler(void **state)
         uv_mutex_unlock(&w.mutex);
 }
 
+static void who_is_not_admitted_is_answered_before_any_of_the_body(void **state)
+{
+        refused("POST /guarded HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n", 401);
+        refused("POST /guarded HTTP/1.1\r\nHost: x\r\nContent-Length: 50000\r\n\r\n", 401);
+        refused("POST /guarded HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", 401);
+        refused("PUT /guarded HTTP/1.1\r\nHost: x\r\nContent-Length: 4000000\r\n\r\nhalf", 401);
+        answered("POST /guarded HTTP/1.1\r\nHost: x\r\nX-Pass: 1\r\nContent-Length: 2\r\n\r\nhi", "hi");
+}
+
+static void who_is_not_admitted_may_ask_again_on_the_same_connection(void **state)
+{
+        int fd = client_open(&w);
+
+        client_send(fd, "GET /guarded HTTP/1.1\r\nHost: x\r\n\r\n");
+        struct answer a = client_answer(fd, false);
+        assert_int_equal(a.status, 401);
+        assert_string_equal(answer_header(&a, "x-wanted"), "x-pass");
+        assert_non_null(strstr(a.body, "no pass"));
+        answer_free(&a);
+        expect_status(fd, "GET /guarded HTTP/1.1\r\nHost: x\r\nX-Pass: 1\r\n\r\n", 200);
+        expect_status(fd, "HEAD /guarded HTTP/1.0\r\n\r\n", 401);
+        close(fd);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -425,6 +449,8 @@ int main(void)
                 cmocka_unit_test(a_body_at_the_limit_passes_and_one_byte_more_is_413),
                 cmocka_unit_test(a_client_that_sends_its_whole_huge_body_first_still_reads_413),
                 cmocka_unit_test(an_upload_may_be_longer_than_a_body_and_arrives_whole),
+                cmocka_unit_test(who_is_not_admitted_is_answered_before_any_of_the_body),
+                cmocka_unit_test(who_is_not_admitted_may_ask_again_on_the_same_connection),
                 cmocka_unit_test(expect_100_is_answered_before_the_body_and_only_if_it_will_be_read),
                 cmocka_unit_test(a_body_without_a_length_is_411),
                 cmocka_unit_test(malformed_requests_are_400),
