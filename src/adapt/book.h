@@ -58,6 +58,13 @@ struct registered {
         bool removed;                  // unregistered, and nothing was published since
 };
 
+struct retries {
+        uv_timer_t timer;
+        struct retry *first; // in the order of coming
+        unsigned turn;
+        bool stopped;
+};
+
 struct registry {
         const struct adapter_host *host;
         struct resident *resident;
@@ -70,6 +77,7 @@ struct registry {
         struct registered **entries; // (n), by name
         int n, cap;
         struct load *loads; // running
+        struct retries retries;
         bool stopping;
         struct registry_totals totals;
 };
@@ -98,6 +106,9 @@ bool load_is_kept(const struct load *);
 // It goes on, but what comes of it is taken out of the store again.
 void load_disown(struct load *);
 
+// If what serves is just read once more because the store may have changed: whoever asks for a change goes before.
+void load_yield(struct registered *);
+
 // Reads what the store lists under a name. scan is NULL after the first reading.
 void load_found(struct registry *, const struct store_entry *, struct scan *);
 void count_in_scan(struct scan *, bool ready);
@@ -110,10 +121,14 @@ void store_take_out(struct registered *);
 void watch_take(struct registry *, const struct store_listing *, struct scan *);
 void watch_start(struct registry *);
 
-// A name was just taken out from here: what a look that had begun before still lists is not it.
+// A name was just written or taken out here: what a look that had begun before still lists is not it.
 void watch_bury(struct registry *, const char *name);
 void watch_stop(struct registry *);
 void watch_free(struct registry *); // after the loop has run out
+
+// retries.c. Stopping calls all who wait.
+void retries_init(struct retries *, uv_loop_t *);
+void retries_stop(struct retries *);
 
 // Nobody wants the result any more.
 void load_drop(struct load *);

@@ -43,8 +43,8 @@ static void after(uv_work_t *req, int cancelled)
         e->signature = 0; // what the next look finds was written here: it is read once more
         if (!c->remove && e->removed)
                 c->status = dyn_fail(&c->error, DYN_CONFLICT, "adapter \"%s\" was unregistered meanwhile", c->name);
+        watch_bury(e->registry, c->name);
         if (c->remove) {
-                watch_bury(e->registry, c->name);
                 e->in_store = c->status != DYN_OK;
                 e->take_out = c->error;
                 e->take_out.status = c->status;
@@ -87,6 +87,7 @@ enum dyn_status registry_set(struct registry *r, const char *name, const struct 
                 return dyn_fail(err, DYN_NOT_FOUND, "no adapter \"%.150s\"", name);
         if (r->stopping)
                 return dyn_fail(err, DYN_BUSY, "the server is stopping");
+        load_yield(e);
         if (e->load != NULL || e->chore != NULL)
                 return dyn_fail(err, DYN_CONFLICT, "adapter \"%s\" is being changed already", name);
         book_settings(e, settings);

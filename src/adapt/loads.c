@@ -60,6 +60,15 @@ void load_drop(struct load *l)
         uv_cancel((uv_req_t *)&l->work); // refused if it has begun: its result is thrown away then
 }
 
+void load_yield(struct registered *e)
+{
+        if (e->load == NULL || e->pub.current == NULL || !e->load->found || e->load->own || e->load->scan != NULL)
+                return;
+        load_drop(e->load);
+        e->load = NULL;
+        e->recheck = true; // if nothing comes of what it yields to
+}
+
 // On the pool
 // ---------------------------------------------------------------------------------------------------------------------
 
@@ -352,6 +361,8 @@ static void note_store(const struct load *l)
                 e->in_store = true;
                 e->signature = l->signature;
                 e->missed = 0;
+                if (!l->found || l->own)
+                        watch_bury(l->registry, l->name);
         }
         if (l->has_settings && (l->status == DYN_OK || l->signature != 0))
                 book_settings(e, &l->settings);
@@ -415,13 +426,15 @@ static void start(struct load *l)
 
 static enum dyn_status check_free(const struct registry *r, const char *name, struct dyn_error *err)
 {
-        const struct registered *e = book_find(r, name, strlen(name));
+        struct registered *e = book_find(r, name, strlen(name));
         enum dyn_status st = registry_check_name(r, name, err);
 
         if (st)
                 return st;
         if (r->stopping)
                 return dyn_fail(err, DYN_BUSY, "the server is stopping");
+        if (e != NULL)
+                load_yield(e);
         if (e != NULL && (e->load != NULL || e->chore != NULL))
                 return dyn_fail(
                         err, DYN_CONFLICT, "adapter \"%s\" is being %s already", name, e->load ? "loaded" : "changed");

@@ -240,6 +240,7 @@ enum dyn_status registry_create(struct registry **out, const struct registry_opt
                 r = NULL;
         } else {
                 r->resident = resident_create(&options->resident);
+                retries_init(&r->retries, r->loop);
         }
         *out = r;
         return st;
@@ -342,6 +343,7 @@ void registry_stop(struct registry *r)
         r->stopping = true;
         watch_stop(r);
         resident_stop(r->resident);
+        retries_stop(&r->retries);
         load_stop_all(r);
 }
 

@@ -147,6 +147,20 @@ void registry_release(struct adapter_version *);
 void registry_begin(struct adapter_version *);
 void registry_end(struct adapter_version *, uint64_t tokens);
 
+// A wish that failed because the version's folder is gone or holds something else means that the name has been removed
+// or updated, here a moment ago or by somebody else on the store: the book will know soon. again is called once, a
+// little later, for who wants to resolve the name once more. False if there is nothing to hope for: no store, or
+// stopping.
+struct retry {
+        void (*again)(struct retry *);
+        // The registry's own.
+        struct retries *all;
+        struct retry *next;
+        unsigned turn;
+};
+bool registry_retry(struct registry *, struct retry *);
+void registry_retry_forget(struct retry *); // only while it waits
+
 // The entry of that name in any state, or NULL.
 const struct adapter_entry *registry_find(const struct registry *, const char *name);
 

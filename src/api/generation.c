@@ -8,10 +8,13 @@
 #include "api/answer.h"
 #include "api/intake.h"
 #include "api/reply.h"
+#include "api/served.h"
 #include "api/stream.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
+
+#define LOST_NS 3000000000 // how long a request waits for its name to have a version that is there
 
 // Birth and death
 // -------------------------------------------------------------------------------------------------------------
@@ -133,9 +136,12 @@ static void on_abort(struct http_exchange *x, void *user)
 
         g->exchange = NULL;
         g->aborted = true;
-        if (g->wanting) {
-                resident_forget(&g->want);
-                g->wanting = false;
+        if (g->wanting || g->retrying) {
+                if (g->wanting)
+                        resident_forget(&g->want);
+                else
+                        registry_retry_forget(&g->retry);
+                g->wanting = g->retrying = false;
                 complete(g);
                 return;
         }
@@ -180,6 +186,51 @@ static void start(struct generation *g)
                 stream_begin(g);
 }
 
+static void want_adapter(struct generation *g);
+
+// It ends before it has begun.
+static void refuse_early(struct generation *g, const struct problem *p)
+{
+        refuse(g, p);
+        complete(g);
+}
+
+// By the same words of the request, which can mean another version by now, or none.
+static void choose_again(struct retry *retry)
+{
+        struct generation *g = (struct generation *)((char *)retry - offsetof(struct generation, retry));
+        struct adapter_version *before = g->version, *now;
+        struct problem p = {0};
+
+        g->retrying = false;
+        if (served_by(g->api->registry, g->api->base, &g->params, &now, &p) != DYN_OK) {
+                refuse_early(g, &p);
+                return;
+        }
+        if (now != before) {
+                registry_begin(now);
+                registry_end(before, 0);
+                g->version = now;
+                for (int i = 0; i < g->n_choices; i++)
+                        g->choices[i].request.adapter = now->adapter;
+        }
+        want_adapter(g);
+}
+
+// A version whose folder has changed is no reason to fail: the name has another, or none, and that is the answer.
+static bool try_again(struct generation *g, enum dyn_status st)
+{
+        int64_t now = clock_ns();
+
+        if (st == DYN_BUSY || st == DYN_NO_MEMORY)
+                return false;
+        if (g->lost_ns == 0)
+                g->lost_ns = now;
+        g->retry.again = choose_again;
+        g->retrying = now - g->lost_ns < LOST_NS && registry_retry(g->api->registry, &g->retry);
+        return g->retrying;
+}
+
 static void on_granted(struct want *w, enum dyn_status st, const struct dyn_error *error)
 {
         struct generation *g = (struct generation *)((char *)w - offsetof(struct generation, want));
@@ -191,10 +242,11 @@ static void on_granted(struct want *w, enum dyn_status st, const struct dyn_erro
                 start(g);
                 return;
         }
+        if (try_again(g, st))
+                return;
         p.err = *error;
         problem_of(&p, "adapter", "adapter_unavailable");
-        refuse(g, &p);
-        complete(g);
+        refuse_early(g, &p);
 }
 
 // Those who wait for an adapter to come count against the queue like those who wait for a row.
@@ -207,8 +259,7 @@ static void want_adapter(struct generation *g)
                 dyn_fail(&p.err, DYN_BUSY, "%d requests wait already: try again later", api->max_queue);
                 problem_of(&p, NULL, "queue_full");
                 g->rejected = true;
-                refuse(g, &p);
-                complete(g);
+                refuse_early(g, &p);
                 return;
         }
         g->wanting = true;

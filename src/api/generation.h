@@ -55,6 +55,9 @@ struct generation {
         struct adapter_version *version; // NULL is the base; counted in while this lives
         struct want want;                // for the version to be on the device
         bool wanting, granted;
+        struct retry retry; // after a want that failed, to choose the version anew
+        bool retrying;
+        int64_t lost_ns; // when the first want failed; 0: none did
         struct prompts prompts;
         struct stop_set stops;
         struct tokens stop_ids; // those of the request, then the model's

@@ -11,7 +11,7 @@
 #include "dynlora/backend.h"
 
 #define MEMORY_BYTES ((size_t)512 << 20)
-#define REPEATS      9
+#define REPEATS      11
 #define MAX_ROWS     512
 
 static const struct dyn_backend_ops *ops;
@@ -29,20 +29,30 @@ struct timing {
         double best, median; // seconds
 };
 
+static double seconds(void (*work)(void *arg), void *arg)
+{
+        int64_t start = clock_ns();
+
+        work(arg);
+        return (double)(clock_ns() - start) * 1e-9;
+}
+
+// s: (REPEATS), sorted here.
+static struct timing timing(double *s)
+{
+        qsort(s, REPEATS, sizeof *s, by_size);
+        return (struct timing){s[0], s[REPEATS / 2]};
+}
+
 // Times calls of work(arg), after one that is not counted.
 static struct timing timed(void (*work)(void *arg), void *arg)
 {
         double s[REPEATS];
 
         work(arg);
-        for (int i = 0; i < REPEATS; i++) {
-                int64_t start = clock_ns();
-
-                work(arg);
-                s[i] = (double)(clock_ns() - start) * 1e-9;
-        }
-        qsort(s, REPEATS, sizeof *s, by_size);
-        return (struct timing){s[0], s[REPEATS / 2]};
+        for (int i = 0; i < REPEATS; i++)
+                s[i] = seconds(work, arg);
+        return timing(s);
 }
 
 // The machine
@@ -389,24 +399,33 @@ static void model_free(struct model *m)
         mem_free(m);
 }
 
+// Each round runs every case once, so that whoever else uses the machine disturbs them alike.
 static void bench_steps(enum dyn_dtype dtype)
 {
         static const int cases[][2] = {{1, 0}, {1, 1}, {8, 0}, {8, 1}, {8, 8}, {32, 0}, {32, 8}, {32, 32}};
+        enum { N = sizeof cases / sizeof *cases };
         struct model *m = model(dtype, 16);
-        double base = 0;
+        double s[N][REPEATS], base = 0;
 
-        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        for (int round = -1; round < REPEATS; round++)
+                for (int i = 0; i < N; i++) {
+                        m->n_rows = cases[i][0];
+                        m->n_patches = cases[i][1];
+                        double t = seconds(step, m);
+
+                        if (round >= 0)
+                                s[i][round] = t;
+                }
+        for (int i = 0; i < N; i++) {
+                int n_rows = cases[i][0], n_patches = cases[i][1];
+                struct timing t = timing(s[i]);
                 char what[64];
 
-                m->n_rows = cases[i][0];
-                m->n_patches = cases[i][1];
-                struct timing t = timed(step, m);
-
-                base = m->n_patches ? base : t.median;
-                snprintf(what, sizeof what, "step, %d rows, %d adapters (%.2f of base)", m->n_rows, m->n_patches,
+                base = n_patches ? base : t.median;
+                snprintf(what, sizeof what, "step, %d rows, %d adapters (%.2f of base)", n_rows, n_patches,
                         base / t.median);
-                print(what, t, m->bytes + m->n_patches * m->patch_bytes,
-                        m->n_rows * m->bytes + (m->n_patches ? m->n_rows * m->patch_bytes : 0));
+                print(what, t, m->bytes + n_patches * m->patch_bytes,
+                        n_rows * (m->bytes + (n_patches ? m->patch_bytes : 0)));
         }
         model_free(m);
 }
@@ -423,6 +442,7 @@ int main(int argc, char **argv)
         for (int d = DYN_F32; argc > 2 && d <= DYN_BF16; d++)
                 if (strcasecmp(argv[2], dyn_dtype_name((enum dyn_dtype)d)) == 0)
                         dtype = (enum dyn_dtype)d;
+        setvbuf(stdout, NULL, _IOLBF, 0);
         if (options.n_threads <= 0)
                 options.n_threads = team_cores();
         ops = dyn_backend_find("auto");

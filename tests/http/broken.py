@@ -1,8 +1,12 @@
-"""Folders and files that are wrong in one thing each: made from good ones, with the words that the error must have."""
+"""Folders, files and archives that are wrong in one thing each: made from good ones, with the words that the error must have."""
+import gzip
+import io
 import json
 import os
 import shutil
 import struct
+import tarfile
+import zipfile
 
 
 def read_tensors(path):
@@ -217,6 +221,20 @@ ADAPTER = {f"weights: {k}": (ADAPTER_WEIGHTS, change, [ADAPTER_WEIGHTS, *words])
         ("layer_replication", [[0, 2]]), ("target_parameters", ["x"]), ("alora_invocation_tokens", [1]), ("rank_pattern", 5),
         ("rank_pattern", {"q_proj": 0}), ("alpha_pattern", {"q_proj": "x"}), ("rank_pattern", {"(": 4}), ("use_rslora", "yes"),
         ("layers_to_transform", ["a"]), ("exclude_modules", 5), ("frob", 1), ("velora_config", {"a": 1}),
+        ("r", None), ("r", True), ("r", []), ("r", -1e300), ("r", 4097), ("lora_alpha", {}), ("lora_alpha", True), ("lora_alpha", 1e39), ("target_modules", [5]),
+        ("target_modules", ["q_proj", None]), ("target_modules", {"q_proj": 1}), ("target_modules", True), ("target_modules", "[z-a]"),
+        ("target_modules", ""), ("peft_type", None), ("peft_type", "LOHA"), ("peft_type", "IA3"), ("peft_type", "PREFIX_TUNING"),
+        ("peft_type", "lora"), ("peft_type", ["LORA"]), ("use_dora", "yes"), ("use_dora", 1), ("use_qalora", 1), ("bias", 5), ("bias", "some"), ("bias", True),
+        ("modules_to_save", "lm_head"), ("modules_to_save", 1), ("lora_bias", 1), ("lora_bias", "x"), ("fan_in_fan_out", 1), ("fan_in_fan_out", "x"),
+        ("trainable_token_indices", {"embed_tokens": [1]}), ("trainable_token_indices", 3), ("layer_replication", 3), ("target_parameters", "x"),
+        ("alora_invocation_tokens", 5), ("arrow_config", {"top_k": 1}), ("kasa_config", {"a": 1}), ("monteclora_config", {"a": 1}), ("loftq_config", {"loftq_bits": 4}),
+        ("megatron_config", {"a": 1}), ("use_bdlora", True), ("velora_config", 1), ("rank_pattern", []), ("rank_pattern", [4]), ("rank_pattern", {"q_proj": "4"}),
+        ("rank_pattern", {"q_proj": -1}), ("rank_pattern", {"q_proj": 4.5}), ("rank_pattern", {"q_proj": 1e9}), ("rank_pattern", {"q_proj": None}),
+        ("alpha_pattern", []), ("alpha_pattern", 7), ("alpha_pattern", {"(": 4}), ("alpha_pattern", {"q_proj": None}), ("alpha_pattern", {"q_proj": 1e300}),
+        ("use_rslora", 1), ("use_rslora", []), ("use_rslora", {}), ("layers_to_transform", "0"), ("layers_to_transform", [1.5]), ("layers_to_transform", {"a": 1}),
+        ("layers_to_transform", True), ("exclude_modules", [5]), ("exclude_modules", {"a": 1}), ("exclude_modules", "("), ("layers_pattern", 5),
+        ("init_lora_weights", "pissa"), ("init_lora_weights", "olora"), ("init_lora_weights", "frob"),
+        ("is_prompt_learning", True), ("num_virtual_tokens", 20), ("r_new", 1.5),
     ]},
     "config r=4 of tensors with 8": (ADAPTER_CONFIG, edit(r=4), ["lora_A"]),
     "config of no module": (ADAPTER_CONFIG, edit(target_modules=[]), ["target"]),
@@ -233,6 +251,107 @@ def make(out, good, case):
     shutil.copytree(good, out)
     change(os.path.join(out, file))
     return str(out)
+
+
+# Uploads
+# ----------------------------------------------------------------------------------------------------------------------
+
+FILES = (ADAPTER_CONFIG, ADAPTER_WEIGHTS)
+
+
+def tar(entries, compress="", form=tarfile.PAX_FORMAT):
+    """entries: (name, bytes), or a TarInfo as it is."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:" + compress, format=form) as t:
+        for entry in entries:
+            if isinstance(entry, tarfile.TarInfo):
+                t.addfile(entry)
+                continue
+            info = tarfile.TarInfo(entry[0])
+            info.size = len(entry[1])
+            t.addfile(info, io.BytesIO(entry[1]))
+    return out.getvalue()
+
+
+def zipped(entries, how=zipfile.ZIP_DEFLATED):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", how) as z:
+        for name, data in entries:
+            z.writestr(name, data)
+    return out.getvalue()
+
+
+def special(name, kind, target=""):
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, target
+    return info
+
+
+def lying(archive, at, data):
+    return archive[:at] + data + archive[at + len(data):]
+
+
+def sized(tar_bytes, size):
+    """The first header of a tar with another size in it and the checksum that fits."""
+    header = lying(lying(tar_bytes[:512], 124, size), 148, b" " * 8)
+    return lying(header, 148, b"%06o\0 " % sum(header)) + tar_bytes[512:]
+
+
+def archives(good):
+    """name: (bytes, words that the error must have) of uploads that are refused; good: a good adapter's folder."""
+    files = []
+    for name in FILES:
+        with open(os.path.join(good, name), "rb") as f:
+            files.append((name, f.read()))
+    config, weights = files
+    plain, packed, z = tar(files), tar(files, "gz"), zipped(files)
+    kinds = {"symlink": tarfile.SYMTYPE, "hard link": tarfile.LNKTYPE, "character device": tarfile.CHRTYPE, "block device": tarfile.BLKTYPE,
+             "pipe": tarfile.FIFOTYPE}
+    told = {"symlink": "link", "hard link": "link", "character device": "device", "block device": "device", "pipe": "pipe"}
+    cases = {"empty": (b"", []), "no archive": (b"hello, world" * 100, []), "JSON": (b'{"name": "x"}', []), "safetensors as it is": (weights[1], []),
+             "zeros": (b"\x00" * 10240, []), "an empty tar": (tar([]), [ADAPTER_CONFIG]), "an empty zip": (zipped([]), []),
+             "a gzip of no tar": (gzip.compress(b"no tar" * 1000), []), "gzip in gzip": (gzip.compress(packed), ["gzip"])}
+    for what, kind in kinds.items():
+        for name in (*FILES, "other"):
+            rest = [f for f in files if f[0] != name]
+            cases[f"{what} {name}"] = (tar([special(name, kind, "/etc/passwd"), *rest]), [told[what]])
+    for name in ("../evil", "a/../../evil", "..", "/etc/evil", "//evil", "/" + ADAPTER_CONFIG, "../" + ADAPTER_CONFIG, "a/..", "a\\b", "a\nb", "\x01", "n" * 300,
+                 "./../x"):
+        cases[f"tar with {name[:20]!r}"] = (tar([*files, (name, b"x")]), ["name"] if ".." not in name else [".."])
+        if name not in ("\x01",):
+            cases[f"zip with {name[:20]!r}"] = (zipped([*files, (name, b"x")]), [])
+    for name in ("adapter_model.bin", "pytorch_model.bin", "training_args.bin", "x.pkl", "x.pickle", "x.pt", "x.pth", "deep/er/x.ckpt", "ADAPTER_MODEL.BIN"):
+        cases[f"pickle {name}"] = (tar([*files, (name, b"\x80\x04.")]), [name.split("/")[-1], "pickle"])
+        cases[f"pickle {name} alone, zip"] = (zipped([config, (name, b"\x80\x04.")]), [name.split("/")[-1], "pickle"])
+    for name, make in (("tar", tar), ("zip", zipped)):
+        cases |= {
+            f"{name} without weights": (make([config]), [ADAPTER_WEIGHTS]), f"{name} without config": (make([weights]), [ADAPTER_CONFIG]),
+            f"{name} of two folders": (make([("a/" + config[0], config[1]), ("b/" + weights[0], weights[1])]), ["folder"]),
+            f"{name} too deep": (make([("a/b/" + f, d) for f, d in files]), ["folder"]),
+            f"{name} twice config": (make([config, weights, (config[0], b"{}")]), ["twice"]),
+            f"{name} twice, other case": (make([config, weights, (config[0].upper(), b"{}")]), ["twice"]),
+            f"{name} of many entries": (make([*files, *((f"f{i}", b"") for i in range(100))]), ["64"]),
+            f"{name} of a broken config": (make([(config[0], b"{"), weights]), [ADAPTER_CONFIG]),
+            f"{name} of broken weights": (make([config, (weights[0], weights[1][:-1])]), [ADAPTER_WEIGHTS]),
+            f"{name} of empty files": (make([(config[0], b""), (weights[0], b"")]), [ADAPTER_CONFIG]),
+        }
+    zeros = b"\x00" * (64 << 20)
+    cases |= {"bomb, tar.gz": (tar([*files, ("zeros", zeros)], "gz"), ["200"]), "bomb, zip": (zipped([*files, ("zeros", zeros)]), ["200"]),
+              "bomb in the weights": (zipped([config, (weights[0], zeros)]), ["200"])}
+    for at in (1, 100, 511, 512, 513, 700, 1024, 1500, len(plain) // 4, len(plain) // 2, len(weights[1])):
+        cases[f"tar cut at {at}"] = (plain[:at], [])
+    for at in (1, 5, 10, 18, 100, len(packed) // 4, len(packed) // 2, len(packed) - 8, len(packed) - 1):
+        cases[f"tar.gz cut at {at}"] = (packed[:at], [])
+    for at in (1, 4, 29, 30, 60, len(z) // 4, len(z) // 2, len(z) - 200):
+        cases[f"zip cut at {at}"] = (z[:at], [])
+    middle = len(packed) // 2
+    cases |= {"tar.gz damaged in the middle": (lying(packed, middle, bytes(b ^ 255 for b in packed[middle:middle + 8])), []),
+              "tar.gz with a wrong checksum": (lying(packed, len(packed) - 8, b"\0\0\0\0"), []),
+              "zip damaged in the middle": (lying(z, len(z) // 2, bytes(b ^ 255 for b in z[len(z) // 2:len(z) // 2 + 8])), []),
+              "tar with a wrong checksum": (lying(plain, 0, b"X"), []),
+              "tar with a huge size": (sized(tar(files, form=tarfile.USTAR_FORMAT), b"77777777777\0"), []),
+              "tar with a negative size": (sized(tar(files, form=tarfile.USTAR_FORMAT), b"\xff" * 12), [])}
+    return cases
 
 
 def gguf_cases(good):

@@ -24,6 +24,45 @@ def test_registering_a_broken_adapter_is_4xx_with_file_and_field(fresh, tiny_ada
     assert fresh.complete([5, 6, 7], adapter="all", max_tokens=6, return_token_ids=True)["choices"] == expected
 
 
+def everything(folder):
+    """Every path in a folder with its bytes."""
+    found = {}
+    for top, folders, files in os.walk(folder):
+        found |= {os.path.join(top, f): None for f in folders}
+        for name in files:
+            with open(os.path.join(top, name), "rb") as f:
+                found[os.path.join(top, name)] = f.read()
+    return found
+
+
+def listed(server):
+    return [{k: v for k, v in e.items() if k not in ("requests", "tokens", "tier")} for e in server.get("/v1/adapters").json["data"]]
+
+
+def test_nothing_changes_when_a_broken_adapter_or_archive_is_refused(fresh, tiny_adapter, tmp_path, slow):
+    """The whole corpus, each case as a new adapter and as an update, by path or as an upload."""
+    store, bad, n = tmp_path / "store", [], 0
+    files, entries = everything(store), listed(fresh)
+
+    def judge(case, reply, words):
+        message = reply.error["message"] if reply.status >= 400 else ""
+        if not (400 <= reply.status < 500 or reply.status == 507) or not all(w in message for w in words) or not 10 < len(message) < 500:
+            bad.append(f"{case}: {words}: {reply}")
+        if listed(fresh) != entries or everything(store) != files:
+            bad.append(f"{case}: left {set(everything(store)) ^ set(files)} and {fresh.get('/v1/adapters')}")
+
+    for i, (case, (data, words)) in enumerate(broken.archives(tiny_adapter("all")).items()):
+        judge(f"upload of {case}", fresh.call("PUT", f"/v1/adapters/{('new', 'all')[i % 2]}", data), words)
+        n += 1
+    for i, (case, how) in enumerate(broken.ADAPTER.items()):
+        path = broken.make(tmp_path / "outside" / f"a{i}", tiny_adapter("all"), how)
+        judge(case, fresh.post("/v1/adapters", {"name": ("new", "all")[i % 2], "path": path, "replace": True}), how[2])
+        shutil.rmtree(path)
+        n += 1
+    assert n >= 200 and not bad, f"{len(bad)} of {n}:\n" + "\n".join(bad)
+    assert fresh.complete([5], adapter="all", max_tokens=1)
+
+
 def test_a_failed_update_leaves_the_version_before_it_serving(fresh, tiny_adapter, tmp_path):
     before = fresh.get("/v1/adapters/all").json
     path = broken.make(tmp_path / "outside" / "b", tiny_adapter("all"), broken.ADAPTER["NaN"])

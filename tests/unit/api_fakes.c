@@ -331,12 +331,8 @@ bool dyn_engine_poll(struct dyn_engine *e, struct dyn_event *out)
 // The registry
 // ---------------------------------------------------------------------------------------------------------------
 
-struct dyn_adapter {
-        struct dyn_adapter_info info;
-};
-
-static struct dyn_adapter sql = {{.name = "sql", .version = "1111", .kind = "lora"}};
-static struct dyn_adapter shout = {{.name = "shout", .version = "2222", .kind = "lora"}};
+static struct dyn_adapter sql = {.info = {.name = "sql", .version = "1111", .kind = "lora"}};
+static struct dyn_adapter shout = {.info = {.name = "shout", .version = "2222", .kind = "lora"}};
 static struct adapter_version versions[2];
 static struct adapter_entry entries[3] = {
         {.name = "sql", .source = "/sql", .state = ADAPTER_READY, .current = &versions[0]},
@@ -414,14 +410,59 @@ enum dyn_status registry_check_name(const struct registry *r, const char *name, 
         return DYN_OK;
 }
 
-enum dyn_status registry_load(struct registry *r, const char *name, const char *path, bool replace, registry_done *done,
-        void *ctx, struct dyn_error *err)
+// Every version is on the device.
+void registry_want(struct adapter_version *v, struct want *w)
+{
+        w->granted(w, DYN_OK, NULL);
+}
+
+void registry_release(struct adapter_version *v)
+{
+}
+
+void resident_forget(struct want *w)
+{
+}
+
+bool registry_retry(struct registry *r, struct retry *retry)
+{
+        return false;
+}
+
+void registry_retry_forget(struct retry *retry)
+{
+}
+
+const char *adapter_entry_tier(const struct adapter_entry *e)
+{
+        return "device";
+}
+
+const char *store_mode_name(enum store_mode mode)
+{
+        return "auto";
+}
+
+enum dyn_status registry_load(
+        struct registry *r, const struct registry_order *order, registry_done *done, void *ctx, struct dyn_error *err)
 {
         return dyn_fail(err, DYN_BUSY, "stopping");
 }
 
+enum dyn_status registry_upload(
+        struct registry *r, const char *name, int archive, registry_done *done, void *ctx, struct dyn_error *err)
+{
+        return dyn_fail(err, DYN_BUSY, "stopping");
+}
+
+enum dyn_status registry_set(struct registry *r, const char *name, const struct store_settings *settings,
+        registry_set_done *done, void *ctx, struct dyn_error *err)
+{
+        return dyn_fail(err, DYN_NOT_FOUND, "no adapter");
+}
+
 enum dyn_status registry_remove(
-        struct registry *r, const char *name, void (*gone)(void *ctx), void *ctx, struct dyn_error *err)
+        struct registry *r, const char *name, bool drained, registry_gone *gone, void *ctx, struct dyn_error *err)
 {
         return dyn_fail(err, DYN_NOT_FOUND, "no adapter");
 }

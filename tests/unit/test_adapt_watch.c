@@ -133,6 +133,7 @@ static void a_folder_that_is_written_file_by_file_updates_when_it_holds_still(vo
                 }
                 world_until(w, serves(w, "sql", versions[0]));
                 // The files are written within the time that a writer takes; events on other names hurry the looks.
+                int64_t began = clock_ns();
                 world_put(w, "sql", &half);
                 for (int i = 0; i < 10; i++) {
                         char *path = world_path(w->store, "noise");
@@ -143,7 +144,7 @@ static void a_folder_that_is_written_file_by_file_updates_when_it_holds_still(vo
                         for (int k = 0; k < 10; k++) {
                                 uv_run(w->loop, UV_RUN_NOWAIT);
                                 usleep(1000);
-                                assert_false(serves(w, "sql", never));
+                                assert_true(!serves(w, "sql", never) || clock_ns() - began > SECOND / 4);
                         }
                 }
                 world_put(w, "sql", &mixed);
