@@ -39,7 +39,7 @@ static void an_unknown_field_is_refused_by_its_name(void **state)
         refused(OF_COMPLETIONS, "{\"prompt\":\"a\",\"temprature\":0}", DYN_INVALID, "temprature", "unknown field");
         assert_string_equal(problem.code, "unknown_parameter");
         refused(OF_CHAT, "{\"prompt\":\"a\"}", DYN_INVALID, "prompt", "unknown field");
-        refused(OF_REGISTER, "{\"name\":\"a\",\"pin\":true}", DYN_INVALID, "pin", "unknown field");
+        refused(OF_REGISTER, "{\"name\":\"a\",\"pinned\":true}", DYN_INVALID, "pinned", "unknown field");
 }
 
 static void a_wrong_type_or_range_is_refused_by_its_name(void **state)
