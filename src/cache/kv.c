@@ -107,9 +107,3 @@ void kv_pool_release(struct kv_pool *p, int32_t page)
         else
                 set_free(p, page);
 }
-
-void kv_pool_drop_kept(struct kv_pool *p)
-{
-        while (p->n_kept > 0)
-                drop_oldest(p);
-}

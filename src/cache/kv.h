@@ -25,7 +25,4 @@ int32_t kv_pool_take(struct kv_pool *);
 void kv_pool_pin(struct kv_pool *, int32_t page);
 void kv_pool_release(struct kv_pool *, int32_t page);
 
-// Forgets every prefix that nobody uses now.
-void kv_pool_drop_kept(struct kv_pool *);
-
 #endif

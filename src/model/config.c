@@ -255,6 +255,9 @@ enum dyn_status config_check(const struct model_config *c, struct dyn_error *err
         if (c->head_dim < 2 || c->head_dim % 2 != 0 || c->head_dim > 1024)
                 return dyn_fail(
                         err, DYN_INVALID, "head_dim: expected an even number from 2 to 1024, found %d", c->head_dim);
+        if (c->rope_scaling != ROPE_PLAIN && !(c->rope_factor > 0 && c->rope_factor < 1e6))
+                return dyn_fail(
+                        err, DYN_INVALID, "rope scaling factor: expected a number above 0, found %g", c->rope_factor);
         if (!(c->norm_eps > 0 && c->norm_eps < 1) || !(c->rope_theta >= 1))
                 return dyn_fail(err, DYN_INVALID, "rms_norm_eps %g and rope_theta %g make no sense", c->norm_eps,
                         c->rope_theta);

@@ -1,6 +1,7 @@
 #include "model/model.h"
 
 #include <assert.h>
+#include <math.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -39,6 +40,11 @@ static enum dyn_status load_rope(struct model *m, struct dyn_error *err)
                 factors = mem_array((size_t)n, sizeof *factors);
                 quant_to_f32(factors, DYN_F32, stored->data, n);
         }
+        for (int i = 0; factors != NULL && i < n; i++)
+                if (!(factors[i] > 0 && factors[i] < INFINITY)) {
+                        mem_free(factors);
+                        return dyn_fail(err, DYN_INVALID, "rope_freqs.weight: expected numbers above 0");
+                }
         m->inv_freq = mem_array((size_t)n, sizeof *m->inv_freq);
         rope_frequencies(m->inv_freq, &m->config, factors);
         mem_free(factors);

@@ -14,9 +14,10 @@ struct sched {
         struct sched_options o;
         struct kv_pool *pool;
         struct outcome outcome;
-        struct sequence *first_waiting, **end_of_waiting;
+        struct sequence *first_waiting; // oldest first
+        uint64_t arrived;
         struct sequence **running; // (max_rows), oldest first
-        int n_running;
+        int n_running, row_limit;  // the limit falls when the device has no room for a step, and grows again
 
         // The step being made.
         struct plan_view *views;   // (max_rows)
@@ -44,7 +45,7 @@ struct sched *sched_create(const struct sched_options *o)
                 .metrics = o->metrics,
                 .emit = o->emit,
                 .ctx = o->ctx};
-        s->end_of_waiting = &s->first_waiting;
+        s->row_limit = o->max_rows;
         s->running = mem_array(rows, sizeof *s->running);
         s->views = mem_array(rows, sizeof *s->views);
         s->shares = mem_array(rows, sizeof *s->shares);
@@ -59,29 +60,30 @@ struct sched *sched_create(const struct sched_options *o)
 // Waiting and running
 // ------------------------------------------------------------------------------------------------------
 
-void sched_add(struct sched *s, struct sequence *seq)
+static bool is_held(const struct sequence *seq)
 {
-        seq->next = NULL;
-        *s->end_of_waiting = seq;
-        s->end_of_waiting = &seq->next;
+        return atomic_load(&seq->request->held);
 }
 
-static void put_back(struct sched *s, struct sequence *seq)
+static void put_waiting(struct sched *s, struct sequence *seq)
 {
-        seq->next = s->first_waiting;
-        if (s->first_waiting == NULL)
-                s->end_of_waiting = &seq->next;
-        s->first_waiting = seq;
-        atomic_fetch_add(&s->o.metrics->waiting, 1);
+        struct sequence **at = &s->first_waiting;
+
+        while (*at != NULL && (*at)->order < seq->order)
+                at = &(*at)->next;
+        seq->next = *at;
+        *at = seq;
+}
+
+void sched_add(struct sched *s, struct sequence *seq)
+{
+        seq->order = s->arrived++;
+        put_waiting(s, seq);
 }
 
 static void remove_waiting(struct sched *s, struct sequence **at)
 {
-        struct sequence *seq = *at;
-
-        *at = seq->next;
-        if (seq->next == NULL)
-                s->end_of_waiting = at;
+        *at = (*at)->next;
         atomic_fetch_sub(&s->o.metrics->waiting, 1);
 }
 
@@ -127,6 +129,15 @@ static void retire(struct sched *s)
         }
 }
 
+static void add_running(struct sched *s, struct sequence *seq)
+{
+        int at = s->n_running++;
+
+        for (; at > 0 && s->running[at - 1]->order > seq->order; at--)
+                s->running[at] = s->running[at - 1];
+        s->running[at] = seq;
+}
+
 // Reused pages, then fresh ones for all tokens and the next. Leaves a page of room for each running sequence to grow,
 // so that what is admitted is not thrown out at once.
 static bool admit_one(struct sched *s, struct sequence *seq)
@@ -149,37 +160,70 @@ static bool admit_one(struct sched *s, struct sequence *seq)
                 metric_add(&s->o.metrics->cached_tokens, (uint64_t)seq->n_computed);
         }
         seq->admitted_before = true;
-        s->running[s->n_running++] = seq;
+        add_running(s, seq);
         return true;
 }
 
-// Strictly oldest first: nobody overtakes, so nobody starves.
-static void admit(struct sched *s)
+// It is computed again later: its tokens are kept.
+static void preempt(struct sched *s, int i)
 {
-        while (s->first_waiting != NULL && s->n_running < s->o.max_rows) {
-                struct sequence *seq = s->first_waiting;
+        struct sequence *seq = s->running[i];
 
-                if (!admit_one(s, seq))
-                        break;
-                remove_waiting(s, &s->first_waiting);
-        }
-}
-
-static void preempt_youngest(struct sched *s)
-{
-        struct sequence *seq = s->running[--s->n_running];
-
+        remove_running(s, i);
         sequence_release(seq, s->pool);
-        put_back(s, seq);
+        put_waiting(s, seq);
+        atomic_fetch_add(&s->o.metrics->waiting, 1);
         metric_add(&s->o.metrics->preemptions, 1);
 }
 
-// A place for every pending token, oldest first; the youngest pay.
+// The youngest that is held, whose reader is slow, or -1.
+static int youngest_held(const struct sched *s)
+{
+        int i = s->n_running - 1;
+
+        while (i >= 0 && !is_held(s->running[i]))
+                i--;
+        return i;
+}
+
+static struct sequence **next_waiting(struct sched *s)
+{
+        struct sequence **at = &s->first_waiting;
+
+        while (*at != NULL && is_held(*at))
+                at = &(*at)->next;
+        return at;
+}
+
+// Oldest first: nobody overtakes, so nobody starves. Held ones stand aside, and give up row and pages to who could use
+// them.
+static void admit(struct sched *s)
+{
+        struct sequence **at;
+
+        while (*(at = next_waiting(s)) != NULL) {
+                if (s->n_running < s->row_limit && admit_one(s, *at)) {
+                        remove_waiting(s, at);
+                        continue;
+                }
+                int held = youngest_held(s);
+
+                if (held < 0)
+                        break;
+                preempt(s, held);
+        }
+}
+
+// A place for every pending token, oldest first; held ones pay, then the youngest.
 static void reserve(struct sched *s)
 {
         for (int i = 0; i < s->n_running; i++)
-                while (i < s->n_running && !sequence_reserve(s->running[i], s->pool, s->running[i]->n_tokens))
-                        preempt_youngest(s);
+                while (i < s->n_running && !sequence_reserve(s->running[i], s->pool, s->running[i]->n_tokens)) {
+                        int held = youngest_held(s), payer = held >= 0 ? held : s->n_running - 1;
+
+                        preempt(s, payer);
+                        i -= payer < i;
+                }
 }
 
 // The step
@@ -196,7 +240,7 @@ static void plan(struct sched *s)
                         .pending = sequence_pending(seq),
                         .version = seq->chain.version,
                         .all_logits = sequence_reports_prompt(seq),
-                        .held = atomic_load(&seq->request->held),
+                        .held = is_held(seq),
                 };
         }
         s->n_shares = plan_step(s->views, s->n_running, &limits, s->shares);
@@ -282,12 +326,14 @@ static void count(struct sched *s, int64_t began)
         metric_observe(&m->step_seconds, (double)(clock_ns() - began) * 1e-9);
 }
 
-// The device had no room for the step: the youngest waits; a lone one cannot be helped.
+// The device had no room for the step: the youngest waits until smaller steps have gone well; a lone one cannot be
+// helped.
 static void back_off(struct sched *s, const struct dyn_error *err)
 {
         log_warn("step of %d rows: %s", s->in.n_rows, err->text);
         if (s->n_running > 1) {
-                preempt_youngest(s);
+                preempt(s, s->n_running - 1);
+                s->row_limit = s->n_running;
                 return;
         }
         struct sequence *seq = s->running[--s->n_running];
@@ -314,6 +360,7 @@ bool sched_step(struct sched *s)
         if (s->n_shares > 0) {
                 lay_out(s);
                 if (model_run(s->o.model, s->o.kv, &s->in, s->logits, &err) == DYN_OK) {
+                        s->row_limit += s->row_limit < s->o.max_rows;
                         count(s, began);
                         sample_and_emit(s);
                 } else {

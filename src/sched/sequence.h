@@ -9,6 +9,7 @@
 struct sequence {
         struct dyn_request *request;
         struct sequence *next;    // in the waiting line
+        uint64_t order;           // of arrival
         int32_t *tokens;          // (n_prompt + max_tokens): the prompt, then the answer
         int n_tokens, n_computed; // tokens known; of these, in the KV cache
         int32_t *pages;           // (n_pages)

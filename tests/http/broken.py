@@ -6,6 +6,7 @@ import os
 import shutil
 import struct
 import tarfile
+import warnings
 import zipfile
 
 
@@ -223,20 +224,21 @@ ADAPTER = {f"weights: {k}": (ADAPTER_WEIGHTS, change, [ADAPTER_WEIGHTS, *words])
         ("layers_to_transform", ["a"]), ("exclude_modules", 5), ("frob", 1), ("velora_config", {"a": 1}),
         ("r", None), ("r", True), ("r", []), ("r", -1e300), ("r", 4097), ("lora_alpha", {}), ("lora_alpha", True), ("lora_alpha", 1e39), ("target_modules", [5]),
         ("target_modules", ["q_proj", None]), ("target_modules", {"q_proj": 1}), ("target_modules", True), ("target_modules", "[z-a]"),
-        ("target_modules", ""), ("peft_type", None), ("peft_type", "LOHA"), ("peft_type", "IA3"), ("peft_type", "PREFIX_TUNING"),
+        ("peft_type", None), ("peft_type", "LOHA"), ("peft_type", "IA3"), ("peft_type", "PREFIX_TUNING"),
         ("peft_type", "lora"), ("peft_type", ["LORA"]), ("use_dora", "yes"), ("use_dora", 1), ("use_qalora", 1), ("bias", 5), ("bias", "some"), ("bias", True),
         ("modules_to_save", "lm_head"), ("modules_to_save", 1), ("lora_bias", 1), ("lora_bias", "x"), ("fan_in_fan_out", 1), ("fan_in_fan_out", "x"),
         ("trainable_token_indices", {"embed_tokens": [1]}), ("trainable_token_indices", 3), ("layer_replication", 3), ("target_parameters", "x"),
         ("alora_invocation_tokens", 5), ("arrow_config", {"top_k": 1}), ("kasa_config", {"a": 1}), ("monteclora_config", {"a": 1}), ("loftq_config", {"loftq_bits": 4}),
-        ("megatron_config", {"a": 1}), ("use_bdlora", True), ("velora_config", 1), ("rank_pattern", []), ("rank_pattern", [4]), ("rank_pattern", {"q_proj": "4"}),
+        ("megatron_config", {"a": 1}), ("use_bdlora", True), ("velora_config", 1), ("rank_pattern", [4]), ("rank_pattern", {"q_proj": "4"}),
         ("rank_pattern", {"q_proj": -1}), ("rank_pattern", {"q_proj": 4.5}), ("rank_pattern", {"q_proj": 1e9}), ("rank_pattern", {"q_proj": None}),
-        ("alpha_pattern", []), ("alpha_pattern", 7), ("alpha_pattern", {"(": 4}), ("alpha_pattern", {"q_proj": None}), ("alpha_pattern", {"q_proj": 1e300}),
-        ("use_rslora", 1), ("use_rslora", []), ("use_rslora", {}), ("layers_to_transform", "0"), ("layers_to_transform", [1.5]), ("layers_to_transform", {"a": 1}),
+        ("alpha_pattern", 7), ("alpha_pattern", {"(": 4}), ("alpha_pattern", {"q_proj": None}), ("alpha_pattern", {"q_proj": 1e300}),
+        ("use_rslora", 1), ("use_rslora", [1]), ("use_rslora", {"a": 1}), ("layers_to_transform", "0"), ("layers_to_transform", [1.5]), ("layers_to_transform", {"a": 1}),
         ("layers_to_transform", True), ("exclude_modules", [5]), ("exclude_modules", {"a": 1}), ("exclude_modules", "("), ("layers_pattern", 5),
         ("init_lora_weights", "pissa"), ("init_lora_weights", "olora"), ("init_lora_weights", "frob"),
         ("is_prompt_learning", True), ("num_virtual_tokens", 20), ("r_new", 1.5),
     ]},
     "config r=4 of tensors with 8": (ADAPTER_CONFIG, edit(r=4), ["lora_A"]),
+    "config of an empty pattern of modules": (ADAPTER_CONFIG, edit(target_modules=""), [ADAPTER_CONFIG, "target"]),
     "config of no module": (ADAPTER_CONFIG, edit(target_modules=[]), ["target"]),
     "config of unknown modules": (ADAPTER_CONFIG, edit(target_modules=["frob_proj"]), ["target"]),
     "config without target_modules": (ADAPTER_CONFIG, edit(target_modules=...), ["target_modules"]),
@@ -275,7 +277,8 @@ def tar(entries, compress="", form=tarfile.PAX_FORMAT):
 
 def zipped(entries, how=zipfile.ZIP_DEFLATED):
     out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", how) as z:
+    with zipfile.ZipFile(out, "w", how) as z, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a name that is there twice
         for name, data in entries:
             z.writestr(name, data)
     return out.getvalue()
@@ -318,9 +321,9 @@ def archives(good):
     for name in ("../evil", "a/../../evil", "..", "/etc/evil", "//evil", "/" + ADAPTER_CONFIG, "../" + ADAPTER_CONFIG, "a/..", "a\\b", "a\nb", "\x01", "n" * 300,
                  "./../x"):
         cases[f"tar with {name[:20]!r}"] = (tar([*files, (name, b"x")]), ["name"] if ".." not in name else [".."])
-        if name not in ("\x01",):
+        if "\\" not in name and name != "\x01":  # a reader may take the first for Windows' way of writing a folder
             cases[f"zip with {name[:20]!r}"] = (zipped([*files, (name, b"x")]), [])
-    for name in ("adapter_model.bin", "pytorch_model.bin", "training_args.bin", "x.pkl", "x.pickle", "x.pt", "x.pth", "deep/er/x.ckpt", "ADAPTER_MODEL.BIN"):
+    for name in ("adapter_model.bin", "pytorch_adapter.bin", "adapter_model.pt", "x.pkl", "x.pickle", "x.pt", "x.pth", "deep/er/x.ckpt", "ADAPTER_MODEL.BIN"):
         cases[f"pickle {name}"] = (tar([*files, (name, b"\x80\x04.")]), [name.split("/")[-1], "pickle"])
         cases[f"pickle {name} alone, zip"] = (zipped([config, (name, b"\x80\x04.")]), [name.split("/")[-1], "pickle"])
     for name, make in (("tar", tar), ("zip", zipped)):

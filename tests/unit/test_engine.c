@@ -213,6 +213,41 @@ static void a_held_request_waits_and_goes_on_where_it_was(void **state)
         assert_int_equal(next().kind, DYN_EVENT_END);
 }
 
+// All rows are held by slow readers in the middle of their answers.
+static void held_requests_give_their_rows_to_who_can_use_them(void **state)
+{
+        struct dyn_request slow[4], quick = request(5, 6);
+        int32_t alone[100], got[4][100];
+        int n, counts[4] = {0}, ends = 0;
+
+        struct dyn_request first = request(5, 100);
+        finish(&first, alone, &n);
+        for (int i = 0; i < 4; i++) {
+                slow[i] = request(5, 100);
+                assert_int_equal(dyn_engine_submit(engine, &slow[i], NULL), DYN_OK);
+        }
+        for (int i = 0; i < 4; i++)
+                atomic_store(&slow[i].held, true);
+        assert_int_equal(dyn_engine_submit(engine, &quick, NULL), DYN_OK);
+        while (ends < 5) {
+                struct dyn_event e = next();
+
+                for (int i = 0; i < 4; i++)
+                        if (e.request == &slow[i] && e.kind == DYN_EVENT_TOKEN)
+                                got[i][counts[i]++] = e.token;
+                ends += e.kind == DYN_EVENT_END;
+                if (e.request != &quick || e.kind != DYN_EVENT_END)
+                        continue;
+                for (int i = 0; i < 4; i++)
+                        atomic_store(&slow[i].held, false);
+                dyn_engine_kick(engine);
+        }
+        for (int i = 0; i < 4; i++) {
+                assert_int_equal(counts[i], 100);
+                assert_memory_equal(got[i], alone, sizeof alone);
+        }
+}
+
 static void a_full_queue_says_so_and_loses_nobody(void **state)
 {
         struct dyn_request r[64];
@@ -277,6 +312,7 @@ int main(void)
                 cmocka_unit_test(a_prefix_is_reused_and_answers_the_same),
                 cmocka_unit_test(a_cancelled_request_ends_and_the_others_go_on),
                 cmocka_unit_test(a_held_request_waits_and_goes_on_where_it_was),
+                cmocka_unit_test(held_requests_give_their_rows_to_who_can_use_them),
                 cmocka_unit_test(a_full_queue_says_so_and_loses_nobody),
                 cmocka_unit_test(an_engine_can_go_while_requests_run),
                 cmocka_unit_test(the_context_is_what_the_cache_can_hold),
