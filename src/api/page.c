@@ -55,20 +55,31 @@ static void print_engine(struct buf *out, const struct engine_metrics *m, const 
                 out, "dynlora_step_adapters", "Distinct adapters in a step, the base among them.", &m->step_adapters);
 }
 
+static void print_tiers(struct buf *out, const struct resident_totals *t)
+{
+        prom_head(out, "dynlora_adapter_bytes", "gauge", "Memory of the adapters by tier.");
+        prom_value(out, "dynlora_adapter_bytes", "tier=\"device\"", (double)t->device_bytes);
+        prom_value(out, "dynlora_adapter_bytes", "tier=\"host\"", (double)t->host_bytes);
+        prom_head(out, "dynlora_adapter_budget_bytes", "gauge", "Memory that adapters may take, by tier.");
+        prom_value(out, "dynlora_adapter_budget_bytes", "tier=\"device\"", (double)t->device_budget);
+        prom_value(out, "dynlora_adapter_budget_bytes", "tier=\"host\"", (double)t->host_budget);
+        prom_head(out, "dynlora_adapter_evictions_total", "counter", "Versions that left a tier for others.");
+        prom_value(out, "dynlora_adapter_evictions_total", "tier=\"device\"", (double)t->evictions);
+        prom_value(out, "dynlora_adapter_evictions_total", "tier=\"host\"", (double)t->host_evictions);
+        print(out, "dynlora_adapter_device_loads_total", "counter", "Versions brought to the device.",
+                (double)t->loads);
+        print(out, "dynlora_adapter_waiting", "gauge", "Requests that wait for their adapter to come to the device.",
+                t->waiting);
+}
+
 static void print_registry(struct buf *out, const struct registry *registry)
 {
         struct registry_totals totals = registry_totals(registry);
         int n[ADAPTER_FAILED + 1] = {0};
         struct buf labels = {0};
-        double bytes = 0;
 
-        for (int i = 0; i < registry_count(registry); i++) {
-                const struct adapter_entry *entry = registry_at(registry, i);
-                const struct dyn_adapter_info *info = adapter_entry_info(entry);
-
-                n[entry->state]++;
-                bytes += info ? (double)info->bytes : 0;
-        }
+        for (int i = 0; i < registry_count(registry); i++)
+                n[registry_at(registry, i)->state]++;
         prom_head(out, "dynlora_adapters", "gauge", "Adapters by state.");
         for (enum adapter_state s = ADAPTER_LOADING; s <= ADAPTER_FAILED; s++) {
                 buf_clear(&labels);
@@ -76,7 +87,7 @@ static void print_registry(struct buf *out, const struct registry *registry)
                 prom_value(out, "dynlora_adapters", labels.data, n[s]);
         }
         buf_free(&labels);
-        print(out, "dynlora_adapter_bytes", "gauge", "Device memory of the adapters.", bytes);
+        print_tiers(out, &totals.resident);
         print(out, "dynlora_adapter_loads_total", "counter", "Adapter versions published.", (double)totals.loads);
         print(out, "dynlora_adapter_load_failures_total", "counter", "Adapter folders refused.",
                 (double)totals.failures);

@@ -38,6 +38,16 @@ enum dyn_status prompts_encode(struct api *api, const char *text, size_t len, bo
         return DYN_OK;
 }
 
+// Told at the first prompt that does not fit, before others are split.
+static enum dyn_status check_fits(const struct api *api, const struct prompt *prompt, struct problem *p)
+{
+        if (prompt->ids.n <= api->model->max_context)
+                return DYN_OK;
+        return problem_set(p, DYN_INVALID, "prompt", "context_length_exceeded",
+                "the context is %d tokens: the prompt has %d and leaves no room for an answer", api->model->max_context,
+                prompt->ids.n);
+}
+
 static enum dyn_status read_one(
         struct api *api, const struct params *params, const cJSON *v, struct prompt *prompt, struct problem *p)
 {
@@ -81,11 +91,16 @@ enum dyn_status prompts_of_completion(
                         "\"prompt\": expected at most %d prompts, which the queue can hold, found %d", api->max_queue,
                         n);
         prompts->at = mem_array((size_t)n, sizeof *prompts->at);
-        if (!several)
-                st = read_one(api, params, v, &prompts->at[prompts->n++], p);
-        else
-                for (v = v->child; v != NULL && st == DYN_OK; v = v->next)
-                        st = read_one(api, params, v, &prompts->at[prompts->n++], p);
+        if (several)
+                v = v->child;
+        while (v != NULL && st == DYN_OK) {
+                struct prompt *prompt = &prompts->at[prompts->n++];
+
+                st = read_one(api, params, v, prompt, p);
+                if (st == DYN_OK)
+                        st = check_fits(api, prompt, p);
+                v = several ? v->next : NULL;
+        }
         if (st == DYN_OK)
                 st = check_empty(prompts, p);
         if (st != DYN_OK)
