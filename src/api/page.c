@@ -138,7 +138,8 @@ static void print_gateway(struct buf *out, const struct api *api, const struct e
         prom_head(out, "vllm:num_requests_running", "gauge", "Sequences in the batch.");
         prom_value(out, "vllm:num_requests_running", label.data, gauge_of(&m->running));
         prom_head(out, "vllm:num_requests_waiting", "gauge", "Sequences in the queue.");
-        prom_value(out, "vllm:num_requests_waiting", label.data, gauge_of(&m->waiting));
+        prom_value(out, "vllm:num_requests_waiting", label.data,
+                gauge_of(&m->waiting) + registry_totals(api->registry).resident.waiting);
         prom_head(out, "vllm:kv_cache_usage_perc", "gauge", "Share of the KV cache in use, 0 to 1.");
         prom_value(out, "vllm:kv_cache_usage_perc", label.data, gauge_of(&m->kv_pages_used) / pages);
         print_lora_info(out, api);
