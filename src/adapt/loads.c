@@ -90,7 +90,7 @@ static enum dyn_status compare(struct load *l, const char *path, bool *same)
         return DYN_OK;
 }
 
-// The name as the store has it now, so that the next look at the store does not take it for a change.
+// That the store has the name now, and with which settings.
 static void note_written(struct load *l)
 {
         struct store_entry seen;
@@ -359,7 +359,8 @@ static void note_store(const struct load *l)
                 return;
         if (l->signature != 0) {
                 e->in_store = true;
-                e->signature = l->signature;
+                // What was written here is read once more: another replica's rename may have come in between.
+                e->signature = load_is_kept(l) ? 0 : l->signature;
                 e->missed = 0;
                 if (!l->found || l->own)
                         watch_bury(l->registry, l->name);

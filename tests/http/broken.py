@@ -222,17 +222,20 @@ ADAPTER = {f"weights: {k}": (ADAPTER_WEIGHTS, change, [ADAPTER_WEIGHTS, *words])
         ("layer_replication", [[0, 2]]), ("target_parameters", ["x"]), ("alora_invocation_tokens", [1]), ("rank_pattern", 5),
         ("rank_pattern", {"q_proj": 0}), ("alpha_pattern", {"q_proj": "x"}), ("rank_pattern", {"(": 4}), ("use_rslora", "yes"),
         ("layers_to_transform", ["a"]), ("exclude_modules", 5), ("frob", 1), ("velora_config", {"a": 1}),
-        ("r", None), ("r", True), ("r", []), ("r", -1e300), ("r", 4097), ("lora_alpha", {}), ("lora_alpha", True), ("lora_alpha", 1e39), ("target_modules", [5]),
+        ("r", None), ("r", True), ("r", []), ("r", -1e300), ("r", 4097), ("lora_alpha", {}), ("lora_alpha", True), ("lora_alpha", 1e39),
+        ("target_modules", [5]),
         ("target_modules", ["q_proj", None]), ("target_modules", {"q_proj": 1}), ("target_modules", True), ("target_modules", "[z-a]"),
         ("peft_type", None), ("peft_type", "LOHA"), ("peft_type", "IA3"), ("peft_type", "PREFIX_TUNING"),
         ("peft_type", "lora"), ("peft_type", ["LORA"]), ("use_dora", "yes"), ("use_dora", 1), ("use_qalora", 1), ("bias", 5), ("bias", "some"), ("bias", True),
         ("modules_to_save", "lm_head"), ("modules_to_save", 1), ("lora_bias", 1), ("lora_bias", "x"), ("fan_in_fan_out", 1), ("fan_in_fan_out", "x"),
         ("trainable_token_indices", {"embed_tokens": [1]}), ("trainable_token_indices", 3), ("layer_replication", 3), ("target_parameters", "x"),
-        ("alora_invocation_tokens", 5), ("arrow_config", {"top_k": 1}), ("kasa_config", {"a": 1}), ("monteclora_config", {"a": 1}), ("loftq_config", {"loftq_bits": 4}),
+        ("alora_invocation_tokens", 5), ("arrow_config", {"top_k": 1}), ("kasa_config", {"a": 1}), ("monteclora_config", {"a": 1}),
+        ("loftq_config", {"loftq_bits": 4}),
         ("megatron_config", {"a": 1}), ("use_bdlora", True), ("velora_config", 1), ("rank_pattern", [4]), ("rank_pattern", {"q_proj": "4"}),
         ("rank_pattern", {"q_proj": -1}), ("rank_pattern", {"q_proj": 4.5}), ("rank_pattern", {"q_proj": 1e9}), ("rank_pattern", {"q_proj": None}),
         ("alpha_pattern", 7), ("alpha_pattern", {"(": 4}), ("alpha_pattern", {"q_proj": None}), ("alpha_pattern", {"q_proj": 1e300}),
-        ("use_rslora", 1), ("use_rslora", [1]), ("use_rslora", {"a": 1}), ("layers_to_transform", "0"), ("layers_to_transform", [1.5]), ("layers_to_transform", {"a": 1}),
+        ("use_rslora", 1), ("use_rslora", [1]), ("use_rslora", {"a": 1}), ("layers_to_transform", "0"), ("layers_to_transform", [1.5]),
+        ("layers_to_transform", {"a": 1}),
         ("layers_to_transform", True), ("exclude_modules", [5]), ("exclude_modules", {"a": 1}), ("exclude_modules", "("), ("layers_pattern", 5),
         ("init_lora_weights", "pissa"), ("init_lora_weights", "olora"), ("init_lora_weights", "frob"),
         ("is_prompt_learning", True), ("num_virtual_tokens", 20), ("r_new", 1.5),
@@ -318,7 +321,8 @@ def archives(good):
         for name in (*FILES, "other"):
             rest = [f for f in files if f[0] != name]
             cases[f"{what} {name}"] = (tar([special(name, kind, "/etc/passwd"), *rest]), [told[what]])
-    for name in ("../evil", "a/../../evil", "..", "/etc/evil", "//evil", "/" + ADAPTER_CONFIG, "../" + ADAPTER_CONFIG, "a/..", "a\\b", "a\nb", "\x01", "n" * 300,
+    for name in ("../evil", "a/../../evil", "..", "/etc/evil", "//evil", "/" + ADAPTER_CONFIG, "../" + ADAPTER_CONFIG, "a/..", "a\\b", "a\nb",
+        "\x01", "n" * 300,
                  "./../x"):
         cases[f"tar with {name[:20]!r}"] = (tar([*files, (name, b"x")]), ["name"] if ".." not in name else [".."])
         if "\\" not in name and name != "\x01":  # a reader may take the first for Windows' way of writing a folder

@@ -10,6 +10,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -96,10 +97,16 @@ class Server:
         return self
 
     def __exit__(self, *_):
+        ended, log = self.process.poll(), self.log
         self.kill()
+        if ended not in (None, 0) or SANITIZER.search(log):  # pytest shows it beside what failed
+            print(f"the server ended with {ended}:\n{log[-8000:]}", file=sys.stderr)
 
     @property
     def log(self):
+        """What it has said; nothing once it was ended by kill()."""
+        if not os.path.exists(self.log_file):
+            return ""
         with open(self.log_file, encoding="utf-8", errors="replace") as f:
             return f.read()
 

@@ -153,7 +153,7 @@ def test_a_folder_that_is_not_there_is_422_or_404(fresh, tmp_path):
 def test_removal_lets_running_requests_end(start, long_model, tiny_store, tmp_path):
     shutil.copytree(tiny_store, tmp_path / "store")
     with start("--model", long_model, "--adapters", tmp_path / "store", "--kv-memory", "256M") as server:
-        body = {"adapter": "rank64", "prompt": PROMPT, "temperature": 0, "max_tokens": 3000, "ignore_eos": True, "return_token_ids": True}
+        body = {"adapter": "rank64", "prompt": PROMPT, "temperature": 0, "max_tokens": 3000 // server.slow, "ignore_eos": True, "return_token_ids": True}
         alone = server.ok("/v1/completions", body)["choices"][0]["token_ids"]
         stream = server.stream("/v1/completions", body)
         chunks = stream.chunks()
@@ -178,7 +178,7 @@ def test_removal_lets_running_requests_end(start, long_model, tiny_store, tmp_pa
 def test_replacing_lets_running_requests_end_on_their_version(start, long_model, tiny_store, tmp_path):
     shutil.copytree(tiny_store, tmp_path / "store")
     with start("--model", long_model, "--adapters", tmp_path / "store", "--kv-memory", "256M") as server:
-        body = {"adapter": "rank64", "prompt": PROMPT, "temperature": 0, "max_tokens": 3000, "ignore_eos": True, "return_token_ids": True}
+        body = {"adapter": "rank64", "prompt": PROMPT, "temperature": 0, "max_tokens": 3000 // server.slow, "ignore_eos": True, "return_token_ids": True}
         old, new = (server.ok("/v1/completions", {**body, "adapter": a})["choices"][0]["token_ids"] for a in ("rank64", "all"))
         stream = server.stream("/v1/completions", body)
         chunks = stream.chunks()

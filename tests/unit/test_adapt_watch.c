@@ -2,6 +2,7 @@
 #include "harness.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,23 @@
 #define SECOND ((int64_t)1000000000)
 
 static struct dyn_error err;
+
+static pthread_mutex_t look_gate = PTHREAD_MUTEX_INITIALIZER; // held: looks that have seen the store wait with it
+static atomic_int looks;
+
+// Linked in place of store_list.
+enum dyn_status __real_store_list(struct store *, struct store_listing *, struct dyn_error *);
+enum dyn_status __wrap_store_list(struct store *, struct store_listing *, struct dyn_error *);
+
+enum dyn_status __wrap_store_list(struct store *s, struct store_listing *l, struct dyn_error *error)
+{
+        enum dyn_status st = __real_store_list(s, l, error);
+
+        atomic_fetch_add(&looks, 1);
+        pthread_mutex_lock(&look_gate);
+        pthread_mutex_unlock(&look_gate);
+        return st;
+}
 
 static const struct adapter_folder first = {0}, second = {.seed = 1};
 
@@ -390,6 +408,33 @@ static void two_that_change_the_same_names_agree_in_the_end(void **state)
         world_close(&next);
 }
 
+// The look has seen the name, and comes back with it when the name is gone.
+static void a_look_that_began_before_a_removal_brings_nothing_back(void **state)
+{
+        struct world *w = *state;
+
+        world_scan(w);
+        for (int how = 0; how < 2; how++) {
+                if (how == 0)
+                        world_upload(w, "sql", w->one);
+                else
+                        world_load(w, "sql", w->one, false);
+                watch_for(w, SECOND);
+                pthread_mutex_lock(&look_gate);
+                int before = looks;
+                world_until(w, looks > before);
+                assert_int_equal(world_remove(w, "sql").status, DYN_OK);
+                uint64_t failures = registry_totals(w->registry).failures;
+                pthread_mutex_unlock(&look_gate);
+                for (int64_t began = clock_ns(); clock_ns() - began < SECOND;) {
+                        uv_run(w->loop, UV_RUN_NOWAIT);
+                        assert_null(find(w, "sql"));
+                        usleep(200);
+                }
+                assert_int_equal(registry_totals(w->registry).failures, failures);
+        }
+}
+
 // Looks run all the time, since every change is told of: none of them may bring back what it saw before a removal.
 static void what_was_removed_here_never_comes_back_from_an_older_look(void **state)
 {
@@ -435,6 +480,7 @@ int main(void)
                 test_in_world(names_that_can_be_no_adapters_are_told_of_once),
                 test_in_world(two_registries_on_one_store_converge_within_two_seconds),
                 test_in_world(two_that_change_the_same_names_agree_in_the_end),
+                test_in_world(a_look_that_began_before_a_removal_brings_nothing_back),
                 test_in_world(what_was_removed_here_never_comes_back_from_an_older_look),
         };
 
