@@ -26,9 +26,7 @@ static void print_usage(FILE *out)
 static int help(void)
 {
         print_usage(stdout);
-        printf("\nOptions of serve. Each is also a line of a configuration file (--config) and\n"
-               "an environment variable (DYNLORA_MAX_ROWS for --max-rows); a flag goes before\n"
-               "the environment, the environment before the file.\n\n");
+        printf("\nOptions of serve:\n\n");
         conf_print_help(stdout);
         return 0;
 }

@@ -37,7 +37,7 @@ struct adapter_entry {
         // LOADING: no version yet. READY: published; a replacement may be on its way. DRAINING: removed, but requests
         // still run. FAILED: a folder of the store that was refused.
         enum adapter_state state;
-        const char *error;               // FAILED: why; else NULL
+        const char *error;               // FAILED: why. READY: why what the store holds now is not served, or NULL
         struct adapter_version *current; // READY: the published version; else NULL
         bool updating;                   // READY: a load for this name is running
         bool pinned;                     // stays on the device

@@ -120,11 +120,13 @@ def roomy(start, long_model, tiny_store):
 
 @pytest.fixture
 def fresh(start, tiny_model, tiny_store, tmp_path):
-    """tiny with a store of its own, for tests that change it; tmp_path / "outside" is a root, too."""
+    """tiny with a store of its own, for tests that change it; tmp_path / "outside" is a root, too. Freed pages go back at once, so that
+    its RSS is what it holds."""
     shutil.copytree(tiny_store, tmp_path / "store")
     (tmp_path / "outside").mkdir()
     yield from serving(start("--model", tiny_model, "--adapters", tmp_path / "store", "--adapter-root", tmp_path / "outside",
-                             "--kv-memory", "16M", "--served-model-name", "tiny"))
+                             "--kv-memory", "16M", "--served-model-name", "tiny",
+                             env={"MALLOC_CONF": "dirty_decay_ms:0,muzzy_decay_ms:0"}))
 
 
 @pytest.fixture(scope="session")
