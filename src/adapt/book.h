@@ -95,6 +95,9 @@ enum dyn_status book_publish(struct registered *, struct dyn_adapter *, struct d
 // nothing is left, then calls those who waited. The entry may be gone afterwards.
 void book_settle(struct registered *);
 
+// Notes why what the store holds under the name is not served, and where that lies; NULL, NULL: it is.
+void book_failure(struct registered *, const char *why, const char *source);
+
 // Keeps the settings; a pinned adapter is brought to the device.
 void book_settings(struct registered *, const struct store_settings *);
 

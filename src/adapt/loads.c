@@ -306,18 +306,7 @@ static void note_failure(struct load *l)
         l->registry->totals.failures += l->status != DYN_CONFLICT && l->status != DYN_BUSY;
         if (!l->found || l->signature == 0 || e == NULL)
                 return;
-        mem_free(e->failure);
-        mem_free(e->failed_source);
-        e->failure = mem_strdup(l->error.text);
-        e->failed_source = mem_strdup(l->path);
-}
-
-// What the store holds is what is served.
-static void clear_failure(struct registered *e)
-{
-        mem_free(e->failure);
-        mem_free(e->failed_source);
-        e->failure = e->failed_source = NULL;
+        book_failure(e, l->error.text, l->path);
 }
 
 static enum registry_outcome enter(struct load *l)
@@ -337,7 +326,7 @@ static enum registry_outcome enter(struct load *l)
         if (l->status != DYN_OK)
                 note_failure(l);
         else
-                clear_failure(l->entry);
+                book_failure(l->entry, NULL, NULL);
         return outcome;
 }
 

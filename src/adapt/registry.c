@@ -70,6 +70,14 @@ struct registered *book_add(struct registry *r, const char *name)
         return e;
 }
 
+void book_failure(struct registered *e, const char *why, const char *source)
+{
+        mem_free(e->failure);
+        mem_free(e->failed_source);
+        e->failure = why ? mem_strdup(why) : NULL;
+        e->failed_source = source ? mem_strdup(source) : NULL;
+}
+
 enum dyn_status book_publish(struct registered *e, struct dyn_adapter *adapter, struct dyn_error *err)
 {
         struct held *v = mem_zalloc(sizeof *v);

@@ -37,11 +37,11 @@ struct watch {
 // A folder that cannot be an adapter whatever its files say. One that serves goes on serving its version.
 static void note_bad(struct registered *e, const struct store_entry *found)
 {
+        char *source = mem_printf("%s/%s", store_path(e->registry->store), found->name);
+
         log_warn("adapter %s: %s", found->name, found->error);
-        mem_free(e->failure);
-        mem_free(e->failed_source);
-        e->failure = mem_strdup(found->error);
-        e->failed_source = mem_printf("%s/%s", store_path(e->registry->store), found->name);
+        book_failure(e, found->error, source);
+        mem_free(source);
         e->in_store = true;
         e->signature = found->signature;
         e->registry->totals.failures++;
