@@ -4,8 +4,8 @@
 // All activations are f32, row-major, one row per token. Rows are independent: no slot may let one row's bits depend on
 // the other rows, on n_rows or on the number of threads, so every reduction runs in an order fixed by the shapes alone.
 // Slots enqueue; only download and sync wait. Pointers marked (device) come from alloc; (host) arrays are small, belong
-// to the caller and may change as soon as the slot returns. Compute slots and kv are for the engine thread alone;
-// alloc, free, upload, weight_* and lowrank_* may be called from any thread.
+// to the caller and may change as soon as the slot returns. Compute slots, merge, restore and kv are for the engine
+// thread alone; alloc, free, upload, weight_* and lowrank_* may be called from any thread.
 #ifndef DYNLORA_BACKEND_H
 #define DYNLORA_BACKEND_H
 
@@ -33,10 +33,16 @@ struct dyn_lowrank {
         void *b; // (device) B, (n_out, rank) as the backend packs it
 };
 
+// A patch times a weight: weight * scale * B A. Weight 1 is the adapter as it was trained; -1 takes it away again.
+struct dyn_term {
+        const struct dyn_lowrank *patch;
+        float weight;
+};
+
 // Consecutive rows that share a patch; patch NULL leaves them alone. Segments are in row order and do not overlap.
 struct dyn_segment {
         int first_row, n_rows;
-        const struct dyn_lowrank *patch;
+        struct dyn_term term;
 };
 
 #define DYN_PAGE_TOKENS 16 // tokens in a page of the KV cache
@@ -93,6 +99,18 @@ struct dyn_backend_ops {
                 const struct dyn_tensor *b, float scale, struct dyn_error *);
         void (*lowrank_free)(struct dyn_device *, struct dyn_lowrank *);
 
+        // W = stored + the sum of the terms, each element summed in f32, stored first and then the terms in order, and
+        // rounded once to nearest even. stored: what weight_load was given for w, the same bytes; it is never written.
+        // Afterwards w holds a matrix of a plain dtype, stored's own or BF16 for a quantised one. w may be merged
+        // already: the new sum takes its place. DYN_NO_MEMORY, or DYN_INVALID if a result is not finite (f16 ends at
+        // 65504): then w is as restore leaves it. Between steps, as restore.
+        enum dyn_status (*merge)(struct dyn_device *, struct dyn_weight *w, const struct dyn_tensor *stored,
+                const struct dyn_term *terms, int n_terms, struct dyn_error *);
+
+        // w is as weight_load made it of stored, bit for bit; what a merge took is given back. Nothing is computed
+        // backwards: subtracting what was added would change every twentieth weight of a bf16 matrix.
+        void (*restore)(struct dyn_device *, struct dyn_weight *w, const struct dyn_tensor *stored);
+
         // y[i] = row ids[i] of w. y: (n_rows, w->n_in), ids (host): (n_rows), each in 0 .. n_out - 1.
         void (*embed)(struct dyn_device *, float *y, const struct dyn_weight *w, const int32_t *ids, int n_rows);
 
@@ -104,9 +122,9 @@ struct dyn_backend_ops {
         // y[i] = W x[i]. x: (n_rows, n_in), y: (n_rows, n_out), w: (n_out, n_in). y must not alias x.
         void (*gemm)(struct dyn_device *, float *y, const float *x, const struct dyn_weight *w, int n_rows);
 
-        // y[i] += scale * B (A x[i]), each row with the patch of its segment; ranks differ freely. x: (*, n_in), y: (*,
-        // n_out). One call covers a site for the whole step: a device may launch once. Source: Chen et al., "Punica:
-        // Multi-Tenant LoRA Serving", 2023 (SGMV).
+        // y[i] += weight * scale * B (A x[i]), each row with the term of its segment; ranks differ freely. x: (*,
+        // n_in), y: (*, n_out). One call covers a site for the whole step: a device may launch once. Source: Chen et
+        // al., "Punica: Multi-Tenant LoRA Serving", 2023 (SGMV).
         void (*lowrank)(struct dyn_device *, float *y, const float *x, const struct dyn_segment *segs, int n_segs);
 
         // y[i] += bias. y: (n_rows, n), bias: (n).

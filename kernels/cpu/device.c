@@ -34,6 +34,7 @@ enum dyn_status cpu_open(struct dyn_device **out, const struct dyn_device_option
                 dev->options.n_threads = team_cores();
         dev->team = team_create(dev->options.n_threads);
         pool_init(&dev->patches);
+        pool_init(&dev->merged);
         *out = dev;
         return DYN_OK;
 }
@@ -44,6 +45,7 @@ void cpu_close(struct dyn_device *dev)
                 return;
         team_destroy(dev->team);
         pool_finish(&dev->patches);
+        pool_finish(&dev->merged);
         mem_unmap(dev->scratch, dev->scratch_bytes);
         mem_free(dev);
 }
@@ -126,7 +128,7 @@ enum dyn_status cpu_weight_load(
 
 void cpu_weight_free(struct dyn_device *dev, struct dyn_weight *w)
 {
-        cpu_free(dev, w->owned);
+        pool_free(&dev->merged, w->owned);
         *w = (struct dyn_weight){0};
 }
 

@@ -12,6 +12,7 @@ struct dyn_device {
         struct team *team;
         struct dyn_device_options options; // with n_threads set
         struct pool patches;               // a and b of a patch are one block
+        struct pool merged;                // a matrix is one block
         void *scratch;                     // (scratch_bytes), the fast backend's, mapped at open
         size_t scratch_bytes;
 };

@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "cpu/backends.h"
 #include "cpu/device.h"
+#include "cpu/merge.h"
 
 // For the parts of attention while its chunks are spread: enough for some rows at the longest contexts; where it is
 // not, attention is split by rows alone.
@@ -39,6 +40,8 @@ const struct dyn_backend_ops cpu_fast = {
         .weight_free = cpu_weight_free,
         .lowrank_load = fast_lowrank_load,
         .lowrank_free = cpu_lowrank_free,
+        .merge = fast_merge,
+        .restore = cpu_restore,
         .embed = fast_embed,
         .rmsnorm = fast_rmsnorm,
         .gemm = fast_gemm,

@@ -10,6 +10,9 @@ enum dyn_status fast_lowrank_load(struct dyn_device *, struct dyn_lowrank *p, co
         const struct dyn_tensor *b, float scale, struct dyn_error *);
 void fast_lowrank(struct dyn_device *, float *y, const float *x, const struct dyn_segment *segs, int n_segs);
 
+enum dyn_status fast_merge(struct dyn_device *, struct dyn_weight *, const struct dyn_tensor *stored,
+        const struct dyn_term *terms, int n_terms, struct dyn_error *);
+
 void fast_attention(struct dyn_device *, float *out, const float *q, const struct dyn_kv *, int layer, int n_heads,
         const struct dyn_span *spans, int n_spans);
 

@@ -55,6 +55,15 @@ static inline uint16_t half_to_f16(float f)
         return (uint16_t)(sign | (rest - (112u << 23)) >> 13);
 }
 
+static inline uint16_t half_to_bf16(float f)
+{
+        uint32_t bits = half_bits(f);
+
+        if ((bits & 0x7fffffff) > 0x7f800000)
+                return (uint16_t)(bits >> 16 | 0x40);
+        return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
 // Element i of plain data that may be aligned to its element only. Inlined with a constant dtype it is one load.
 static inline __attribute__((always_inline)) float half_load(const void *p, enum dyn_dtype dtype, size_t i)
 {
@@ -63,6 +72,14 @@ static inline __attribute__((always_inline)) float half_load(const void *p, enum
         if (dtype == DYN_F16)
                 return half_from_f16(((const uint16_t *)p)[i]);
         return half_from_bf16(((const uint16_t *)p)[i]);
+}
+
+static inline void half_store(void *p, enum dyn_dtype dtype, size_t i, float f)
+{
+        if (dtype == DYN_F32)
+                ((float *)p)[i] = f;
+        else
+                ((uint16_t *)p)[i] = dtype == DYN_F16 ? half_to_f16(f) : half_to_bf16(f);
 }
 
 #endif

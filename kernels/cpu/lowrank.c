@@ -67,10 +67,11 @@ static void shrink(const struct dyn_lowrank *p, float *v, const float *x, int n_
                                     .ahead = TILE_AHEAD});
 }
 
-// y[i][o] += scale * sum of B[o][first + r] v[i][r] over n ranks, for n_out outputs from o on. y: (n_rows, p->n_out)
-static void expand(
-        const struct dyn_lowrank *p, float *y, const float *v, int n_rows, int first, int n, int o, int n_out)
+// y[i][o] += weight * scale * sum of B[o][first + r] v[i][r] over n ranks, for n_out outputs from o on. y: (n_rows,
+// p->n_out)
+static void expand(const struct dyn_term *t, float *y, const float *v, int n_rows, int first, int n, int o, int n_out)
 {
+        const struct dyn_lowrank *p = t->patch;
         size_t line = TILE_COLUMNS * dyn_dtype_bytes(p->dtype, 1), block = (size_t)p->rank * line;
 
         tile_sums(p->dtype,
@@ -81,7 +82,7 @@ static void expand(
                         .c_step = RANK_TILE,
                         .y = y + o,
                         .y_step = (size_t)p->n_out,
-                        .scale = p->scale,
+                        .scale = p->scale * t->weight,
                         .n = n,
                         .n_out = n_out,
                         .n_rows = n_rows,
@@ -89,7 +90,7 @@ static void expand(
 }
 
 struct unit {
-        const struct dyn_lowrank *patch;
+        struct dyn_term term;
         int first_row, n_rows;
 };
 
@@ -104,7 +105,7 @@ struct lowrank {
 
 static int units_of(const struct dyn_segment *seg)
 {
-        return seg->patch ? (seg->n_rows + UNIT_ROWS - 1) / UNIT_ROWS : 0;
+        return seg->term.patch ? (seg->n_rows + UNIT_ROWS - 1) / UNIT_ROWS : 0;
 }
 
 static struct unit unit_at(const struct lowrank *l, int i)
@@ -115,17 +116,17 @@ static struct unit unit_at(const struct lowrank *l, int i)
                 i -= units_of(seg);
         int skip = i * UNIT_ROWS, left = seg->n_rows - skip;
 
-        return (struct unit){seg->patch, seg->first_row + skip, left < UNIT_ROWS ? left : UNIT_ROWS};
+        return (struct unit){seg->term, seg->first_row + skip, left < UNIT_ROWS ? left : UNIT_ROWS};
 }
 
 static const float *x_of(const struct lowrank *l, const struct unit *u)
 {
-        return l->x + (size_t)u->first_row * (size_t)u->patch->n_in;
+        return l->x + (size_t)u->first_row * (size_t)u->term.patch->n_in;
 }
 
 static float *y_of(const struct lowrank *l, const struct unit *u)
 {
-        return l->y + (size_t)u->first_row * (size_t)u->patch->n_out;
+        return l->y + (size_t)u->first_row * (size_t)u->term.patch->n_out;
 }
 
 static int tile_of(const struct dyn_lowrank *p, int first)
@@ -137,13 +138,14 @@ static void whole_unit(void *arg, int i)
 {
         const struct lowrank *l = arg;
         struct unit u = unit_at(l, i);
+        const struct dyn_lowrank *p = u.term.patch;
         float v[UNIT_ROWS * RANK_TILE];
 
-        for (int first = 0; first < u.patch->rank; first += RANK_TILE) {
-                int n = tile_of(u.patch, first);
+        for (int first = 0; first < p->rank; first += RANK_TILE) {
+                int n = tile_of(p, first);
 
-                shrink(u.patch, v, x_of(l, &u), u.n_rows, first, n);
-                expand(u.patch, y_of(l, &u), v, u.n_rows, first, n, 0, u.patch->n_out);
+                shrink(p, v, x_of(l, &u), u.n_rows, first, n);
+                expand(&u.term, y_of(l, &u), v, u.n_rows, first, n, 0, p->n_out);
         }
 }
 
@@ -152,16 +154,16 @@ static void some_ranks(void *arg, int i)
         const struct lowrank *l = arg;
         int from = i * RANK_BLOCK, left = l->n - from;
 
-        shrink(l->unit.patch, l->v + from, x_of(l, &l->unit), l->unit.n_rows, l->first + from,
+        shrink(l->unit.term.patch, l->v + from, x_of(l, &l->unit), l->unit.n_rows, l->first + from,
                 left < RANK_BLOCK ? left : RANK_BLOCK);
 }
 
 static void some_outputs(void *arg, int i)
 {
         const struct lowrank *l = arg;
-        int from = i * OUT_BLOCK, left = l->unit.patch->n_out - from;
+        int from = i * OUT_BLOCK, left = l->unit.term.patch->n_out - from;
 
-        expand(l->unit.patch, y_of(l, &l->unit), l->v, l->unit.n_rows, l->first, l->n, from,
+        expand(&l->unit.term, y_of(l, &l->unit), l->v, l->unit.n_rows, l->first, l->n, from,
                 left < OUT_BLOCK ? left : OUT_BLOCK);
 }
 
@@ -171,17 +173,19 @@ static void share_unit(struct dyn_device *dev, struct lowrank *l, int i)
 
         l->unit = unit_at(l, i);
         l->v = v;
-        for (l->first = 0; l->first < l->unit.patch->rank; l->first += RANK_TILE) {
-                l->n = tile_of(l->unit.patch, l->first);
+        const struct dyn_lowrank *p = l->unit.term.patch;
+        for (l->first = 0; l->first < p->rank; l->first += RANK_TILE) {
+                l->n = tile_of(p, l->first);
                 team_run(dev->team, some_ranks, l, (l->n + RANK_BLOCK - 1) / RANK_BLOCK);
-                team_run(dev->team, some_outputs, l, (l->unit.patch->n_out + OUT_BLOCK - 1) / OUT_BLOCK);
+                team_run(dev->team, some_outputs, l, (p->n_out + OUT_BLOCK - 1) / OUT_BLOCK);
         }
 }
 
 // About how long one member takes for a unit of the segment: A and B come from memory once, then it is arithmetic.
 static double unit_ns(const struct dyn_segment *seg)
 {
-        double weights = (double)seg->patch->rank * ((double)seg->patch->n_in + seg->patch->n_out);
+        const struct dyn_lowrank *p = seg->term.patch;
+        double weights = (double)p->rank * ((double)p->n_in + p->n_out);
         int n_rows = seg->n_rows < UNIT_ROWS ? seg->n_rows : UNIT_ROWS;
 
         return weights * (0.1 + 0.025 * n_rows);

@@ -10,6 +10,7 @@
 
 #include "cpu/device.h"
 #include "cpu/half.h"
+#include "cpu/merge.h"
 
 #define LANES 8
 
@@ -155,8 +156,10 @@ struct lowrank {
 };
 
 // y: (n_out), x: (n_in). Ranks are summed in tiles.
-static void lowrank_row(const struct dyn_lowrank *p, float *y, const float *x)
+static void lowrank_row(const struct dyn_term *term, float *y, const float *x)
 {
+        const struct dyn_lowrank *p = term->patch;
+        float scale = p->scale * term->weight;
         size_t rank = (size_t)p->rank;
         float v[RANK_TILE];
 
@@ -166,7 +169,7 @@ static void lowrank_row(const struct dyn_lowrank *p, float *y, const float *x)
                 for (size_t r = 0; r < n; r++)
                         v[r] = dot(p->dtype, row_of(p->a, p->dtype, from + r, (size_t)p->n_in), x, (size_t)p->n_in);
                 for (size_t o = 0; o < (size_t)p->n_out; o++)
-                        y[o] += p->scale * dot(p->dtype, row_of(p->b, p->dtype, o * rank + from, 1), v, n);
+                        y[o] += scale * dot(p->dtype, row_of(p->b, p->dtype, o * rank + from, 1), v, n);
         }
 }
 
@@ -175,13 +178,14 @@ static void lowrank_item(void *arg, int i)
         struct lowrank *l = arg;
         const struct dyn_segment *seg = l->segs;
 
-        while (seg->patch == NULL || i >= seg->n_rows) {
-                i -= seg->patch ? seg->n_rows : 0;
+        while (seg->term.patch == NULL || i >= seg->n_rows) {
+                i -= seg->term.patch ? seg->n_rows : 0;
                 seg++;
         }
         size_t row = (size_t)seg->first_row + (size_t)i;
 
-        lowrank_row(seg->patch, l->y + row * (size_t)seg->patch->n_out, l->x + row * (size_t)seg->patch->n_in);
+        lowrank_row(
+                &seg->term, l->y + row * (size_t)seg->term.patch->n_out, l->x + row * (size_t)seg->term.patch->n_in);
 }
 
 static void plain_lowrank(struct dyn_device *dev, float *y, const float *x, const struct dyn_segment *segs, int n_segs)
@@ -192,12 +196,54 @@ static void plain_lowrank(struct dyn_device *dev, float *y, const float *x, cons
 
         assert(y != x);
         for (int i = 0; i < n_segs; i++)
-                if (segs[i].patch) {
+                if (segs[i].term.patch) {
+                        const struct dyn_lowrank *p = segs[i].term.patch;
+
                         n_rows += segs[i].n_rows;
-                        cost += (double)segs[i].n_rows * segs[i].patch->rank *
-                                ((double)segs[i].patch->n_in + segs[i].patch->n_out);
+                        cost += (double)segs[i].n_rows * p->rank * ((double)p->n_in + p->n_out);
                 }
         cpu_spread(dev, lowrank_item, &l, n_rows, cost);
+}
+
+// One row of W = stored + terms, element by element; false if one is not finite.
+static bool merge_row(const struct cpu_merge *m, size_t o)
+{
+        enum dyn_dtype dtype = m->w->dtype;
+        size_t n_in = (size_t)m->w->n_in;
+        const void *from = row_of(m->stored->data, m->stored->dtype, o, n_in);
+        void *to = (char *)m->w->owned + o * dyn_dtype_bytes(dtype, m->w->n_in);
+        bool finite = true;
+
+        for (size_t k = 0; k < n_in; k++) {
+                float sum = half_load(from, m->stored->dtype, k);
+
+                for (int t = 0; t < m->n_terms; t++) {
+                        const struct dyn_lowrank *p = m->terms[t].patch;
+                        float scale = p->scale * m->terms[t].weight;
+
+                        for (size_t r = 0; r < (size_t)p->rank; r++)
+                                sum += scale * half_load(p->b, p->dtype, o * (size_t)p->rank + r) *
+                                       half_load(p->a, p->dtype, r * n_in + k);
+                }
+                half_store(to, dtype, k, sum);
+                finite &= isfinite(half_load(to, dtype, k));
+        }
+        return finite;
+}
+
+static bool merge_rows(const struct cpu_merge *m, int first, int n)
+{
+        bool finite = true;
+
+        for (int o = first; o < first + n; o++)
+                finite &= merge_row(m, (size_t)o);
+        return finite;
+}
+
+static enum dyn_status plain_merge(struct dyn_device *dev, struct dyn_weight *w, const struct dyn_tensor *stored,
+        const struct dyn_term *terms, int n_terms, struct dyn_error *err)
+{
+        return cpu_merge(dev, w, stored, terms, n_terms, merge_rows, err);
 }
 
 static void plain_add_bias(struct dyn_device *dev, float *y, const float *bias, int n, int n_rows)
@@ -361,9 +407,10 @@ static void plain_add(struct dyn_device *dev, float *y, const float *x, size_t n
         .open = cpu_open, .close = cpu_close, .alloc = cpu_alloc, .free = cpu_free, .upload = cpu_upload,              \
         .download = cpu_download, .sync = cpu_sync, .weight_dtype = cpu_weight_dtype, .weight_load = cpu_weight_load,  \
         .weight_free = cpu_weight_free, .lowrank_load = plain_lowrank_load, .lowrank_free = cpu_lowrank_free,          \
-        .embed = plain_embed, .rmsnorm = plain_rmsnorm, .gemm = plain_gemm, .lowrank = plain_lowrank,                  \
-        .add_bias = plain_add_bias, .rope = plain_rope, .kv_write = plain_kv_write, .attention = plain_attention,      \
-        .silu_mul = plain_silu_mul, .add = plain_add, .gather = cpu_gather
+        .merge = plain_merge, .restore = cpu_restore, .embed = plain_embed, .rmsnorm = plain_rmsnorm,                  \
+        .gemm = plain_gemm, .lowrank = plain_lowrank, .add_bias = plain_add_bias, .rope = plain_rope,                  \
+        .kv_write = plain_kv_write, .attention = plain_attention, .silu_mul = plain_silu_mul, .add = plain_add,        \
+        .gather = cpu_gather
 
 const struct dyn_backend_ops cpu_plain = {.name = "plain", PLAIN_SLOTS};
 const struct dyn_backend_ops cpu_portable = {.name = "cpu", PLAIN_SLOTS};

@@ -10,7 +10,7 @@ static int patches_at(struct step *s, int site)
                 const struct model_group *g = &s->in->groups[i];
 
                 if (g->patches != NULL && g->patches[site].rank > 0)
-                        s->segments[n++] = (struct dyn_segment){g->first_row, g->n_rows, &g->patches[site]};
+                        s->segments[n++] = (struct dyn_segment){g->first_row, g->n_rows, {&g->patches[site], 1}};
         }
         return n;
 }

@@ -317,7 +317,7 @@ static void linear(struct model *m, int layer, int site, float *y, const float *
 
         ops->gemm(dev, y, x, &m->w[layer][site], m->n_rows);
         for (int i = 0; i < m->n_patches; i++)
-                segs[i] = (struct dyn_segment){i * n, n, &m->p[i][layer][site]};
+                segs[i] = (struct dyn_segment){i * n, n, {&m->p[i][layer][site], 1}};
         if (n)
                 ops->lowrank(dev, y, x, segs, m->n_patches);
 }

@@ -1,0 +1,54 @@
+#include "cpu/merge.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+
+#include "cpu/device.h"
+
+#define ITEM_BYTES ((size_t)256 << 10) // of the merged matrix
+
+struct work {
+        struct cpu_merge m;
+        cpu_merge_rows *rows;
+        int block; // rows in an item
+        atomic_bool broken;
+};
+
+static void item(void *arg, int i)
+{
+        struct work *work = arg;
+        int first = i * work->block, left = work->m.w->n_out - first;
+
+        if (!work->rows(&work->m, first, left < work->block ? left : work->block))
+                atomic_store(&work->broken, true);
+}
+
+enum dyn_status cpu_merge(struct dyn_device *dev, struct dyn_weight *w, const struct dyn_tensor *stored,
+        const struct dyn_term *terms, int n_terms, cpu_merge_rows *rows, struct dyn_error *err)
+{
+        enum dyn_dtype dtype = dyn_dtype_block(stored->dtype) == 1 ? stored->dtype : DYN_BF16;
+        size_t row_bytes = dyn_dtype_bytes(dtype, w->n_in), bytes = row_bytes * (size_t)w->n_out;
+        struct work work = {.m = {stored, terms, n_terms, w}, .rows = rows};
+
+        for (int i = 0; i < n_terms; i++)
+                assert(terms[i].patch->n_in == w->n_in && terms[i].patch->n_out == w->n_out);
+        if (w->owned == NULL)
+                w->owned = pool_alloc(&dev->merged, bytes);
+        if (w->owned == NULL)
+                return dyn_fail(err, DYN_NO_MEMORY, "merge: the system refuses %zu bytes", bytes);
+        w->data = w->owned;
+        w->dtype = dtype;
+        work.block = cpu_block(dev, w->n_out, row_bytes, ITEM_BYTES);
+        cpu_spread(dev, item, &work, (w->n_out + work.block - 1) / work.block, (double)bytes);
+        if (!atomic_load(&work.broken))
+                return DYN_OK;
+        cpu_restore(dev, w, stored);
+        return dyn_fail(
+                err, DYN_INVALID, "merge: expected weights that %s can hold, found larger ones", dyn_dtype_name(dtype));
+}
+
+void cpu_restore(struct dyn_device *dev, struct dyn_weight *w, const struct dyn_tensor *stored)
+{
+        pool_free(&dev->merged, w->owned);
+        *w = (struct dyn_weight){.dtype = stored->dtype, .n_out = w->n_out, .n_in = w->n_in, .data = stored->data};
+}
