@@ -2,6 +2,7 @@
 // runs it.
 #include "dynlora/engine.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include "base/map.h"
 #include "base/queue.h"
 #include "model/model.h"
+#include "sched/merger.h"
 #include "sched/sched.h"
 
 // Rows with logits beyond one a sequence: what a chunk of a prompt with prompt_logprobs may use.
@@ -21,6 +23,7 @@ struct dyn_engine {
         struct dyn_engine_options o;
         struct model *model;
         struct dyn_kv kv;
+        struct merger *merger;
         struct sched *sched;
         struct dyn_model_info info;
         struct adapter_host host;
@@ -31,6 +34,10 @@ struct dyn_engine {
         pthread_t thread;
         bool started, emitted;
         atomic_bool stopping;
+        // Handed to the engine thread: who shall be merged.
+        pthread_mutex_t wish_lock;
+        bool wished, keep;
+        struct dyn_adapter *wish; // pinned and in use
 };
 
 // Engine thread
@@ -43,6 +50,16 @@ static void emit(void *ctx, const struct dyn_event *event)
         e->emitted |= queue_push(e->outbox, event);
 }
 
+static void take_wish(struct dyn_engine *e)
+{
+        pthread_mutex_lock(&e->wish_lock);
+        if (e->wished)
+                merger_prefer(e->merger, e->wish, e->keep);
+        e->wished = false;
+        e->wish = NULL;
+        pthread_mutex_unlock(&e->wish_lock);
+}
+
 static void *run(void *arg)
 {
         struct dyn_engine *e = arg;
@@ -51,6 +68,7 @@ static void *run(void *arg)
         while (!atomic_load(&e->stopping)) {
                 while (queue_pop(e->inbox, &seq))
                         sched_add(e->sched, seq);
+                take_wish(e);
                 bool worked = sched_step(e->sched);
 
                 if (e->emitted && e->o.wake != NULL)
@@ -144,8 +162,14 @@ static void init_metrics(struct engine_metrics *m)
         m->step_rows.n_bounds = m->step_adapters.n_bounds = sizeof metric_powers / sizeof *metric_powers;
 }
 
-static void start(struct dyn_engine *e)
+static enum dyn_status start(struct dyn_engine *e, struct dyn_error *err)
 {
+        static const enum merge_policy policies[] = {
+                [DYN_MERGE_AUTO] = MERGE_AUTO, [DYN_MERGE_NEVER] = MERGE_NEVER, [DYN_MERGE_ALWAYS] = MERGE_ALWAYS};
+        enum dyn_status st = merger_create(&e->merger, e->model, policies[e->o.merge], &e->metrics, err);
+
+        if (st != DYN_OK)
+                return st;
         struct sched_options options = {
                 .model = e->model,
                 .kv = &e->kv,
@@ -153,6 +177,7 @@ static void start(struct dyn_engine *e)
                 .step_tokens = e->o.step_tokens,
                 .extra_logits = EXTRA_LOGITS,
                 .prefix_cache = e->o.prefix_cache,
+                .merger = e->merger,
                 .metrics = &e->metrics,
                 .emit = emit,
                 .ctx = e,
@@ -160,11 +185,13 @@ static void start(struct dyn_engine *e)
 
         init_metrics(&e->metrics);
         fill_info(e);
-        e->host = (struct adapter_host){model_ops(e->model), model_device(e->model), model_sites(e->model)};
+        e->host = (struct adapter_host){model_ops(e->model), model_device(e->model), model_sites(e->model), e,
+                dyn_engine_prefer_merged, dyn_engine_kick};
         e->inbox = queue_create(sizeof(struct sequence *));
         e->outbox = queue_create(sizeof(struct dyn_event));
         e->sched = sched_create(&options);
         e->started = pthread_create(&e->thread, NULL, run, e) == 0;
+        return e->started ? DYN_OK : dyn_fail(err, DYN_IO, "the system gives no thread");
 }
 
 enum dyn_status dyn_engine_create(struct dyn_engine **out, const struct dyn_engine_options *o, struct dyn_error *err)
@@ -175,13 +202,12 @@ enum dyn_status dyn_engine_create(struct dyn_engine **out, const struct dyn_engi
 
         err = err ? err : &unread;
         e->o = *o;
+        pthread_mutex_init(&e->wish_lock, NULL);
         if (o->max_rows < 1 || o->max_queue < 1 || o->step_tokens < o->max_rows)
                 st = dyn_fail(err, DYN_INVALID, "--step-tokens: expected at least --max-rows (%d), found %d",
                         o->max_rows, o->step_tokens);
         else if ((st = open_model(e, err)) == DYN_OK && (st = create_kv(e, err)) == DYN_OK)
-                start(e);
-        if (st == DYN_OK && !e->started)
-                st = dyn_fail(err, DYN_IO, "the system gives no thread");
+                st = start(e, err);
         if (st != DYN_OK) {
                 dyn_engine_destroy(e);
                 return st;
@@ -204,6 +230,10 @@ void dyn_engine_destroy(struct dyn_engine *e)
                         sched_add(e->sched, seq);
         }
         sched_destroy(e->sched);
+        if (e->merger != NULL)
+                take_wish(e);
+        merger_destroy(e->merger);
+        pthread_mutex_destroy(&e->wish_lock);
         queue_destroy(e->inbox);
         queue_destroy(e->outbox);
         if (e->model != NULL)
@@ -234,6 +264,35 @@ enum dyn_status dyn_adapter_load(
         struct dyn_engine *e, const char *name, const char *path, struct dyn_adapter **out, struct dyn_error *err)
 {
         return adapter_load(&e->host, name, path, out, err);
+}
+
+void dyn_engine_prefer_merged(struct dyn_engine *e, struct dyn_adapter *a, bool keep)
+{
+        assert(a == NULL || a->patches != NULL);
+        if (a != NULL)
+                atomic_fetch_add(&dyn_adapter_pin(a)->running, 1);
+        pthread_mutex_lock(&e->wish_lock);
+        struct dyn_adapter *before = e->wish;
+
+        e->wish = a;
+        e->keep = keep;
+        e->wished = true;
+        pthread_mutex_unlock(&e->wish_lock);
+        if (before != NULL) {
+                atomic_fetch_sub(&before->running, 1);
+                dyn_adapter_unpin(before);
+        }
+        queue_wake(e->inbox);
+}
+
+int64_t dyn_adapter_merged_since(const struct dyn_adapter *a)
+{
+        return atomic_load(&a->merged_since);
+}
+
+const char *dyn_adapter_unmerged_because(const struct dyn_adapter *a)
+{
+        return atomic_load(&a->unmerged_because);
 }
 
 static bool ids_in_range(const struct dyn_engine *e, const int32_t *ids, int n)

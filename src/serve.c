@@ -15,12 +15,14 @@
 #include "progress.h"
 #include "sched/stats.h"
 
+#define MERGE_WAIT_MS 2 // between two looks
+
 struct serve {
         const struct conf *conf;
         uv_loop_t loop;
         uv_async_t wake; // events of the engine wait
         uv_signal_t signals[2], reload;
-        uv_timer_t drain_limit;
+        uv_timer_t drain_limit, merge_wait;
         uv_work_t load;
         bool loading, draining, closing;
         char *base;
@@ -36,6 +38,7 @@ struct serve {
         struct registry *registry;
         struct dyn_error error;
 
+        int n_ready, n_failed; // adapters of the store
         int64_t started_ns;
         int status;
         bool at_once;
@@ -61,6 +64,7 @@ static void close_all(struct serve *s)
         http_close(s->http);
         uv_close((uv_handle_t *)&s->wake, NULL);
         uv_close((uv_handle_t *)&s->drain_limit, NULL);
+        uv_close((uv_handle_t *)&s->merge_wait, NULL);
         for (int i = 0; i < 2; i++)
                 uv_close((uv_handle_t *)&s->signals[i], NULL);
         uv_close((uv_handle_t *)&s->reload, NULL);
@@ -169,22 +173,51 @@ static void log_ready(const struct serve *s, int n_adapters)
                 s->base);
 }
 
-static void on_store_read(void *ctx, int n_ready, int n_failed)
+static void become_ready(struct serve *s)
 {
-        struct serve *s = ctx;
         struct api_parts parts = {s->engine, s->tokenizer, s->chat_template, s->registry};
 
         s->loading = false;
-        if (s->closing)
-                return;
         api_serve(s->api, &parts);
         if (write_ready_file(s, &s->error) != DYN_OK) {
                 fail(s);
                 return;
         }
-        if (n_failed > 0)
-                log_warn("%d adapters of the store were refused: the lines above say why", n_failed);
-        log_ready(s, n_ready);
+        if (s->n_failed > 0)
+                log_warn("%d adapters of the store were refused: the lines above say why", s->n_failed);
+        log_ready(s, s->n_ready);
+}
+
+// Until the adapter that is merged at start is merged, or will not be; why not is logged and listed.
+static void on_merge_wait(uv_timer_t *timer)
+{
+        struct serve *s = timer->data;
+        const struct adapter_entry *entry = registry_find(s->registry, s->conf->merge_at_start);
+
+        if (entry != NULL && entry->current != NULL && adapter_entry_merged_since(entry) == 0 &&
+                adapter_entry_unmerged_because(entry) == NULL)
+                return;
+        uv_timer_stop(timer);
+        become_ready(s);
+}
+
+static void on_store_read(void *ctx, int n_ready, int n_failed)
+{
+        struct serve *s = ctx;
+        const char *name = s->conf->merge_at_start;
+
+        s->n_ready = n_ready;
+        s->n_failed = n_failed;
+        if (s->closing) {
+                s->loading = false;
+        } else if (name == NULL) {
+                become_ready(s);
+        } else if (registry_merge_at_start(s->registry, name, &s->error) != DYN_OK) {
+                s->loading = false;
+                fail(s);
+        } else {
+                uv_timer_start(&s->merge_wait, on_merge_wait, 0, MERGE_WAIT_MS);
+        }
 }
 
 // Bytes as told, or a share of what is free now.
@@ -260,6 +293,7 @@ static void load_parts(uv_work_t *work)
                 .step_tokens = c->step_tokens,
                 .max_context = c->max_context,
                 .prefix_cache = c->prefix_cache,
+                .merge = c->merge,
                 .wake = on_events,
                 .progress = on_progress,
                 .ctx = s,
@@ -348,7 +382,8 @@ static void init_loop(struct serve *s)
         uv_loop_init(&s->loop);
         uv_async_init(&s->loop, &s->wake, on_wake);
         uv_timer_init(&s->loop, &s->drain_limit);
-        s->wake.data = s->drain_limit.data = s->load.data = s;
+        uv_timer_init(&s->loop, &s->merge_wait);
+        s->wake.data = s->drain_limit.data = s->merge_wait.data = s->load.data = s;
         for (int i = 0; i < 2; i++) {
                 uv_signal_init(&s->loop, &s->signals[i]);
                 s->signals[i].data = s;

@@ -20,6 +20,10 @@ struct dyn_adapter; // one loaded version of an adapter: immutable and counted
 
 #define DYN_MAX_LOGPROBS 20
 
+// Whether adapters are merged into the base's weights. AUTO: when that pays, by measured cost (src/adapt/merge.h).
+// NEVER computes every row on the base's own weights. ALWAYS: the adapter with most rows, whatever it costs.
+enum dyn_merge { DYN_MERGE_AUTO, DYN_MERGE_NEVER, DYN_MERGE_ALWAYS };
+
 struct dyn_engine_options {
         const char *model;       // a Hugging Face folder or a .gguf file
         const char *backend;     // "auto", "cpu", "plain"
@@ -30,6 +34,7 @@ struct dyn_engine_options {
         int step_tokens;         // tokens in a step, at least max_rows
         int max_context;         // positions in a sequence; 0: the model's
         bool prefix_cache;
+        enum dyn_merge merge;
         void (*wake)(
                 void *ctx); // called on the engine thread when events wait and the queue was empty before; may be NULL
         void (*progress)(void *ctx, const char *what, double done); // while loading, 0 .. 1; may be NULL
@@ -87,6 +92,17 @@ const struct dyn_adapter_info *dyn_adapter_info(const struct dyn_adapter *);
 // Counted references, any thread; the last unpin frees. NULL is allowed.
 struct dyn_adapter *dyn_adapter_pin(struct dyn_adapter *);
 void dyn_adapter_unpin(struct dyn_adapter *);
+
+// Merging. The engine decides between steps which adapter lies merged, if any; nobody waits for it, and answers stay
+// right in every mode. An adapter is told to it here to be merged now; with keep, whatever it costs, until another call
+// (NULL: nobody is preferred any more). The adapter must be pinned and on the device when this is called. Any thread.
+void dyn_engine_prefer_merged(struct dyn_engine *, struct dyn_adapter *, bool keep);
+
+// Seconds since 1970 from when on it has been merged in all its sites; 0: it is not.
+int64_t dyn_adapter_merged_since(const struct dyn_adapter *);
+
+// Why it cannot be merged, or NULL.
+const char *dyn_adapter_unmerged_because(const struct dyn_adapter *);
 
 // Requests
 // --------------------------------------------------------------------------------------------------------------
@@ -146,6 +162,10 @@ struct dyn_logprob {
         float logprob; // natural log, from the model's own logits, before any sampling parameter
 };
 
+// Which weights an answer was computed with so far: the base's own, with one adapter's patch merged in, or several of
+// these in turn. The same request and seed give the same bits again in the same one of the first two.
+enum dyn_mode { DYN_MODE_PER_ROW, DYN_MODE_MERGED, DYN_MODE_SWITCHED };
+
 struct dyn_event {
         struct dyn_request *request;
         enum dyn_event_kind kind;
@@ -154,6 +174,8 @@ struct dyn_event {
         float logprob;          // of token; 0 if none was asked for
         int rank;               // of token among all, 1 is the best; 0 if no logprob
         int cached_tokens;      // END: prompt tokens whose KV was reused
+        enum dyn_mode mode;     // TOKEN, END
+        char merged[17];        // MERGED: the version
         int n_top;
         struct dyn_logprob top[DYN_MAX_LOGPROBS]; // best first
 };

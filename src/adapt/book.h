@@ -14,6 +14,7 @@ struct load;
 struct held {
         struct adapter_version pub;
         struct residence residence;
+        bool pin;          // by the settings
         bool leaving;      // nobody uses it any more: it goes when the house lets go of it
         uint64_t sequence; // within its name, ascending from 1
         struct held *next; // the one before it
@@ -65,6 +66,14 @@ struct retries {
         bool stopped;
 };
 
+// Who shall lie merged because somebody said so.
+struct favour {
+        struct held *held; // NULL: nobody
+        bool keep;         // always; else once
+        bool wanting;      // on its way to the device
+        struct want want;
+};
+
 struct registry {
         const struct adapter_host *host;
         struct resident *resident;
@@ -78,6 +87,7 @@ struct registry {
         int n, cap;
         struct load *loads; // running
         struct retries retries;
+        struct favour favour;
         bool stopping;
         struct registry_totals totals;
 };
@@ -128,6 +138,9 @@ void watch_start(struct registry *);
 void watch_bury(struct registry *, const char *name);
 void watch_stop(struct registry *);
 void watch_free(struct registry *); // after the loop has run out
+
+// favour.c: after any change of what is published or of a mode, before versions are let go.
+void favour_settle(struct registry *);
 
 // retries.c. Stopping calls all who wait.
 void retries_init(struct retries *, uv_loop_t *);

@@ -78,6 +78,27 @@ void book_failure(struct registered *e, const char *why, const char *source)
         e->failed_source = source ? mem_strdup(source) : NULL;
 }
 
+// A version that takes no new requests must not stay merged.
+static void retire(struct held *v)
+{
+        atomic_store(&v->pub.adapter->retired, true);
+        version_kick(v->pub.adapter);
+}
+
+// The settings, to the published version.
+static void apply(struct registered *e)
+{
+        struct held *v = (struct held *)e->pub.current; // pub comes first
+        bool favoured = v != NULL && e->registry->favour.held == v && e->registry->favour.keep;
+
+        if (v == NULL)
+                return;
+        v->pin = e->settings.pin;
+        resident_pin(&v->residence, v->pin || favoured);
+        atomic_store(&v->pub.adapter->unmergeable, e->settings.mode == STORE_UNMERGED);
+        version_kick(v->pub.adapter);
+}
+
 enum dyn_status book_publish(struct registered *e, struct dyn_adapter *adapter, struct dyn_error *err)
 {
         struct held *v = mem_zalloc(sizeof *v);
@@ -87,6 +108,8 @@ enum dyn_status book_publish(struct registered *e, struct dyn_adapter *adapter, 
                 mem_free(v);
                 return st;
         }
+        if (e->pub.current != NULL)
+                retire((struct held *)e->pub.current);
         v->pub.entry = &e->pub;
         v->pub.adapter = adapter;
         v->sequence = ++e->last_sequence;
@@ -94,8 +117,7 @@ enum dyn_status book_publish(struct registered *e, struct dyn_adapter *adapter, 
         e->versions = v;
         e->pub.current = &v->pub;
         e->removed = false;
-        if (e->settings.pin)
-                resident_pin(&v->residence, true);
+        apply(e);
         return DYN_OK;
 }
 
@@ -200,6 +222,7 @@ void book_settle(struct registered *e)
 {
         if (e->settling) // whoever is at it looks again
                 return;
+        favour_settle(e->registry);
         struct waiter *done = take_waiters(e, free_drained(e));
         struct dyn_error error = e->take_out;
 
@@ -219,9 +242,8 @@ void book_settle(struct registered *e)
 void book_settings(struct registered *e, const struct store_settings *settings)
 {
         e->settings = *settings;
-        for (struct held *v = e->versions; v != NULL; v = v->next)
-                if (!v->leaving)
-                        resident_pin(&v->residence, settings->pin && &v->pub == e->pub.current);
+        apply(e);
+        favour_settle(e->registry);
         show(e);
 }
 
@@ -300,6 +322,8 @@ enum dyn_status registry_check_path(const struct registry *r, const char *path, 
 static void unpublish(struct registered *e)
 {
         e->removed = true;
+        if (e->pub.current != NULL)
+                retire((struct held *)e->pub.current);
         e->pub.current = NULL;
         e->settings = (struct store_settings){0};
         e->take_out = (struct dyn_error){0};
@@ -349,6 +373,7 @@ void registry_forget(struct registry *r, const char *name)
 void registry_stop(struct registry *r)
 {
         r->stopping = true;
+        favour_settle(r);
         watch_stop(r);
         resident_stop(r->resident);
         retries_stop(&r->retries);
@@ -427,6 +452,16 @@ const struct adapter_entry *registry_find(const struct registry *r, const char *
         const struct registered *e = book_find(r, name, strlen(name));
 
         return e ? &e->pub : NULL;
+}
+
+int64_t adapter_entry_merged_since(const struct adapter_entry *entry)
+{
+        return entry->current ? atomic_load(&entry->current->adapter->merged_since) : 0;
+}
+
+const char *adapter_entry_unmerged_because(const struct adapter_entry *entry)
+{
+        return entry->current ? atomic_load(&entry->current->adapter->unmerged_because) : NULL;
 }
 
 const struct dyn_adapter_info *adapter_entry_info(const struct adapter_entry *entry)

@@ -120,6 +120,12 @@ enum dyn_status registry_remove(
 // The same for a name that the store has lost.
 void registry_forget(struct registry *, const char *name);
 
+// Has an adapter merged once, as soon as it is on the device (dyn_engine_prefer_merged). DYN_NOT_FOUND, DYN_INVALID.
+enum dyn_status registry_merge_at_start(struct registry *, const char *name, struct dyn_error *);
+
+// The name whose mode is merged, or NULL. At most one should have it: who sets modes asks here.
+const char *registry_marked_merged(const struct registry *);
+
 // Changes the settings of a name, here at once and in the store. done is called once unless this fails: DYN_NOT_FOUND,
 // DYN_CONFLICT (being loaded or changed), DYN_BUSY.
 typedef void registry_set_done(void *ctx, enum dyn_status, const struct adapter_entry *, const struct dyn_error *);
@@ -170,6 +176,11 @@ const struct adapter_entry *registry_at(const struct registry *, int i);
 
 // "device", "host" or "disk": where the entry's version is.
 const char *adapter_entry_tier(const struct adapter_entry *);
+
+// Seconds since 1970 from when on the published version lies merged in the base, 0: it does not; and why it cannot, or
+// NULL.
+int64_t adapter_entry_merged_since(const struct adapter_entry *);
+const char *adapter_entry_unmerged_because(const struct adapter_entry *);
 
 // Since the start, for the metrics page.
 struct registry_totals {

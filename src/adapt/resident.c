@@ -248,9 +248,12 @@ static size_t pinned_bytes(const struct resident *h)
 static void close_one(struct resident *h)
 {
         for (struct residence *r = h->oldest; r != NULL && h->closing == NULL; r = r->newer)
-                if (r->on_device && r->load == NULL && !r->pinned && r->users > 0) {
+                if (r->on_device && r->load == NULL && !r->pinned &&
+                        (r->users > 0 || atomic_load(&r->adapter->running) > 0)) {
                         r->closing = true;
                         h->closing = r;
+                        atomic_store(&r->adapter->in_the_way, true);
+                        version_kick(r->adapter);
                         log_debug("adapter %s: drains to make room on the device", r->adapter->info.name);
                 }
 }
@@ -286,6 +289,7 @@ static void reopen(struct resident *h)
                 return;
         h->closing = NULL;
         r->closing = false;
+        atomic_store(&r->adapter->in_the_way, false);
         if (needed && r->on_device && r->load == NULL && !r->pinned)
                 leave_device(r);
 }

@@ -11,11 +11,16 @@
 #include "dynlora/backend.h"
 #include "dynlora/engine.h"
 
-// Where adapters are put: the model's sites and its device.
+// Where adapters are put: the model's sites, its device, and the engine that runs them.
 struct adapter_host {
         const struct dyn_backend_ops *ops;
         struct dyn_device *device;
         const struct dyn_sites *sites;
+        // Who runs them, and what it is told (dyn_engine_prefer_merged, dyn_engine_kick); NULL where versions are only
+        // checked.
+        struct dyn_engine *engine;
+        void (*prefer_merged)(struct dyn_engine *, struct dyn_adapter *, bool keep);
+        void (*kick)(struct dyn_engine *);
 };
 
 struct folder;
@@ -28,9 +33,26 @@ struct dyn_adapter {
         struct folder *files;        // on the host; NULL otherwise
         size_t files_bytes;          // of both files
         struct dyn_lowrank *patches; // on the device: (sites->n), rank 0 where it leaves a site alone; NULL otherwise
+        // The engine's: bytes of the weights that a merge of it writes (0: not asked yet); it cannot be merged.
+        size_t touched_bytes;
+        bool refused;
         atomic_int refs;
-        atomic_int running; // requests in the engine: while there are any, the patches stay
+        atomic_int running; // uses in the engine, requests and merging: while there are any, the patches stay
+        // Between those who keep adapters and the engine, which looks between steps; after a change of the first three,
+        // dyn_engine_kick.
+        atomic_bool unmergeable;                // mode unmerged
+        atomic_bool retired;                    // takes no new requests: it must not stay merged
+        atomic_bool in_the_way;                 // its room on the device is needed
+        atomic_llong merged_since;              // clock_unix, 0: not merged, or not whole
+        _Atomic(const char *) unmerged_because; // static text: why it could not be merged, or NULL
 };
+
+// The engine looks at the flags above.
+static inline void version_kick(const struct dyn_adapter *a)
+{
+        if (a->host->engine != NULL)
+                a->host->kick(a->host->engine);
+}
 
 // Reads and checks a folder against the model: a version on the host. host must outlive it. Any thread; blocks.
 enum dyn_status version_open(

@@ -32,7 +32,14 @@ static void write_entry(struct writer *w, const struct adapter_entry *entry)
         write_info(w, info);
         writer_member_string(w, "state", adapter_state_name(entry->state));
         writer_member_string(w, "tier", adapter_entry_tier(entry));
-        writer_member_bool(w, "merged", false);
+        int64_t merged_since = adapter_entry_merged_since(entry);
+
+        writer_member_bool(w, "merged", merged_since != 0);
+        if (merged_since != 0)
+                writer_member_int(w, "merged_since", merged_since);
+        else
+                writer_member_null(w, "merged_since");
+        writer_member_string(w, "unmerged_because", adapter_entry_unmerged_because(entry));
         writer_member_bool(w, "pinned", entry->pinned);
         writer_member_string(w, "mode", store_mode_name(entry->mode));
         writer_member_int(w, "in_flight", entry->in_flight);

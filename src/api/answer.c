@@ -1,10 +1,31 @@
 #include "api/answer.h"
 
+#include <stdio.h>
+
 #include "api/reply.h"
 
 void answer_headers(const struct generation *g)
 {
         http_add_header(g->exchange, "x-dynlora-adapter", g->version ? g->version->entry->name : API_BASE_LABEL);
+}
+
+// The same fingerprint, seed and request give the same answer: where the weights changed on the way, none is like it.
+static void write_fingerprint(struct writer *w, const struct generation *g)
+{
+        const char *base = g->api->fingerprint;
+        char text[sizeof g->api->fingerprint + 32];
+
+        if (!g->has_mode) {
+                writer_member_null(w, "system_fingerprint");
+                return;
+        }
+        if (g->mode == DYN_MODE_PER_ROW)
+                snprintf(text, sizeof text, "%s-per-row", base);
+        else if (g->mode == DYN_MODE_MERGED)
+                snprintf(text, sizeof text, "%s-merged-%s", base, g->merged);
+        else
+                snprintf(text, sizeof text, "%s-switched-%llu", base, (unsigned long long)g->switched);
+        writer_member_string(w, "system_fingerprint", text);
 }
 
 void answer_head(struct writer *w, const struct generation *g, const char *object)
@@ -16,7 +37,7 @@ void answer_head(struct writer *w, const struct generation *g, const char *objec
         writer_member_string(w, "model", api_served_name(g->api, g->version));
         writer_key(w, "adapter");
         api_write_adapter(w, g->version);
-        writer_member_string(w, "system_fingerprint", g->api->fingerprint);
+        write_fingerprint(w, g);
 }
 
 void answer_usage(struct writer *w, const struct generation *g)

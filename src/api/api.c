@@ -116,8 +116,7 @@ void api_serve(struct api *api, const struct api_parts *parts)
         api->chat_template = parts->chat_template;
         api->registry = parts->registry;
         api->loaded_at = clock_unix();
-        snprintf(api->fingerprint, sizeof api->fingerprint, "%s-%s-per-row", api->model->fingerprint,
-                api->model->backend);
+        snprintf(api->fingerprint, sizeof api->fingerprint, "%s-%s", api->model->fingerprint, api->model->backend);
         api->longest_piece = 4; // a character that is no token becomes tokens of its bytes
         for (int i = 0; i < tokenizer_n_ids(api->tokenizer); i++) {
                 size_t len;

@@ -17,9 +17,9 @@ enum fields_of {
         OF_STREAM_OPTIONS = 4, // the object in "stream_options"
         OF_TOKENIZE = 8,
         OF_DETOKENIZE = 16,
-        OF_REGISTER = 32,    // POST /v1/adapters
-        OF_SETTINGS = 64,    // PATCH /v1/adapters/{name}
-        OF_LOAD_LORA = 128,  // vLLM's routes
+        OF_REGISTER = 32,   // POST /v1/adapters
+        OF_SETTINGS = 64,   // PATCH /v1/adapters/{name}
+        OF_LOAD_LORA = 128, // vLLM's routes
         OF_UNLOAD_LORA = 256,
 };
 

@@ -412,10 +412,26 @@ static void on_prompt(struct choice *c, const struct dyn_event *e)
         buf_free(&text);
 }
 
+// Which weights all choices were computed with so far.
+static void note_mode(struct generation *g, const struct dyn_event *e)
+{
+        if (!g->has_mode) {
+                g->mode = e->mode;
+                memcpy(g->merged, e->merged, sizeof g->merged);
+        } else if (g->mode != e->mode || strcmp(g->merged, e->merged) != 0) {
+                g->mode = DYN_MODE_SWITCHED;
+        }
+        g->has_mode = true;
+        if (g->mode == DYN_MODE_SWITCHED && g->switched == 0)
+                g->switched = ++g->api->n_switched;
+}
+
 void generation_event(const struct dyn_event *e)
 {
         struct choice *c = e->request->owner;
 
+        if (e->kind == DYN_EVENT_TOKEN || (e->kind == DYN_EVENT_END && e->finish != DYN_FINISH_CANCELLED))
+                note_mode(c->generation, e);
         switch (e->kind) {
         case DYN_EVENT_PROMPT:
                 on_prompt(c, e);

@@ -67,6 +67,10 @@ struct generation {
 
         struct choice *choices; // (n_choices)
         int n_choices, n_submitted, n_ended;
+        bool has_mode; // an event came: which weights it was computed with so far, and the version or number to it
+        enum dyn_mode mode;
+        char merged[17];
+        uint64_t switched;
         bool held;     // the client reads too slowly: sequences rest
         bool aborted;  // the client left
         bool rejected; // the queue was full

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <stdio.h>
 
+#include "adapt/merge.h"
 #include "api/generation.h"
 #include "api/server.h"
 #include "base/clock.h"
@@ -31,6 +32,32 @@ static double gauge_of(const metric_gauge *g)
         return (double)atomic_load_explicit(g, memory_order_relaxed);
 }
 
+static void print_merging(struct buf *out, const struct engine_metrics *m)
+{
+        static const char *const modes[N_STEP_MODES] = {"base", "per_row", "merged", "corrected"};
+        struct buf labels = {0};
+
+        prom_head(out, "dynlora_steps_by_mode_total", "counter",
+                "Steps on the base's own weights (rows of the base, or of adapters), and on merged ones (rows of the "
+                "merged "
+                "adapter, or of others too).");
+        for (int i = 0; i < N_STEP_MODES; i++) {
+                buf_clear(&labels);
+                prom_label(&labels, "mode", modes[i]);
+                prom_value(out, "dynlora_steps_by_mode_total", labels.data, count_of(&m->steps_by_mode[i]));
+        }
+        print(out, "dynlora_merges_total", "counter", "Adapters merged into the base.", count_of(&m->merges));
+        print(out, "dynlora_restores_total", "counter", "Times that the base's weights were restored.",
+                count_of(&m->restores));
+        prom_head(out, "dynlora_merge_decisions_total", "counter", "Answers of the merge policy.");
+        for (int i = 0; merge_reasons[i] != NULL; i++) {
+                buf_clear(&labels);
+                prom_label(&labels, "verdict", merge_reasons[i]);
+                prom_value(out, "dynlora_merge_decisions_total", labels.data, count_of(&m->merge_decisions[i]));
+        }
+        buf_free(&labels);
+}
+
 static void print_engine(struct buf *out, const struct engine_metrics *m, const struct dyn_model_info *model)
 {
         print(out, "dynlora_sequences_running", "gauge", "Sequences in the batch.", gauge_of(&m->running));
@@ -43,6 +70,7 @@ static void print_engine(struct buf *out, const struct engine_metrics *m, const 
         print(out, "dynlora_steps_total", "counter", "Steps of the engine.", count_of(&m->steps));
         print(out, "dynlora_steps_mixed_total", "counter", "Steps with more than one adapter (the base is one).",
                 count_of(&m->steps_mixed));
+        print_merging(out, m);
         print(out, "dynlora_prompt_tokens_total", "counter", "Prompt tokens computed.", count_of(&m->prompt_tokens));
         print(out, "dynlora_cached_tokens_total", "counter", "Prompt tokens found in the cache.",
                 count_of(&m->cached_tokens));

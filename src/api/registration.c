@@ -116,19 +116,24 @@ static void begin(struct api *api, struct http_exchange *x, const struct registr
                 adapters_answer(x, 202, registry_find(api->registry, order->name));
 }
 
-// "auto", "unmerged"; merging is not a mode that this server has.
-static enum dyn_status read_mode(const char *mode, struct store_settings *settings, struct problem *p)
+// Only one adapter can lie merged in the base, so only one can have that for its mode.
+static enum dyn_status read_mode(
+        struct api *api, const char *name, const char *mode, struct store_settings *settings, struct problem *p)
 {
-        if (mode == NULL)
-                return DYN_OK;
-        if (strcmp(mode, "merged") == 0)
-                return problem_set(p, DYN_UNSUPPORTED, "mode", NULL,
-                        "\"mode\": adapters are applied per row here: merged is "
-                        "not supported");
-        if (strcmp(mode, "auto") != 0 && strcmp(mode, "unmerged") != 0)
+        static const enum store_mode modes[] = {STORE_AUTO, STORE_MERGED, STORE_UNMERGED};
+        const char *other = registry_marked_merged(api->registry);
+
+        for (int i = 0; i < 3; i++)
+                if (mode != NULL && strcmp(mode, store_mode_name(modes[i])) == 0)
+                        settings->mode = modes[i];
+        if (mode != NULL && strcmp(mode, store_mode_name(settings->mode)) != 0)
                 return problem_set(p, DYN_INVALID, "mode", NULL,
                         "\"mode\": expected auto, merged or unmerged, found \"%.40s\"", mode);
-        settings->mode = strcmp(mode, "auto") == 0 ? STORE_AUTO : STORE_UNMERGED;
+        if (settings->mode == STORE_MERGED && other != NULL && strcmp(other, name) != 0)
+                return problem_set(p, DYN_CONFLICT, "mode", "merged_already",
+                        "\"mode\": adapter \"%s\" is to be merged already, and only one can be: set its mode to auto "
+                        "first",
+                        other);
         return DYN_OK;
 }
 
@@ -164,7 +169,7 @@ void api_adapter_register(struct http_exchange *x, void *ctx)
         if (st == DYN_OK)
                 st = read_wait(x, &wait, &p);
         if (st == DYN_OK)
-                st = read_mode(params.mode, &settings, &p);
+                st = read_mode(api, params.name, params.mode, &settings, &p);
         if (st == DYN_OK) {
                 settings.pin = params.pin;
                 struct registry_order order = {
@@ -261,7 +266,7 @@ void api_adapter_set(struct http_exchange *x, void *ctx)
         }
         if (st == DYN_OK) {
                 settings = (struct store_settings){json_member(body, "pin") ? params.pin : entry->pinned, entry->mode};
-                st = read_mode(params.mode, &settings, &p);
+                st = read_mode(api, entry->name, params.mode, &settings, &p);
         }
         cJSON_Delete(body);
         if (st != DYN_OK) {

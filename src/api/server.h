@@ -32,7 +32,8 @@ struct api {
         const struct tokenizer *tokenizer;
         const struct chat_template *chat_template; // NULL if the model ships none
         struct registry *registry;
-        char fingerprint[80];
+        char fingerprint[80]; // of base and backend
+        uint64_t n_switched;  // answers during which the weights changed
         size_t longest_piece; // bytes of the longest token
         int64_t loaded_at;    // seconds since 1970
 

@@ -16,6 +16,7 @@ struct reuse_key { // no padding: compared as bytes
 struct page {
         int refs;
         uint64_t number;      // in the chain; 0: not published
+        uint64_t mode;        // if published: of the weights that computed it (reuse.h)
         struct reuse_key key; // if published
         int32_t older, newer; // kept pages by last use; free pages through newer
 };

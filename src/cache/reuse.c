@@ -24,6 +24,7 @@ int reuse_match(struct kv_pool *p, struct reuse_chain *chain, const int32_t *tok
                         break;
                 kv_pool_pin(p, (int32_t)page);
                 chain->parent = p->pages[page].number;
+                chain->mode = n == 0 || chain->mode == p->pages[page].mode ? p->pages[page].mode : REUSE_MODES;
                 pages[n] = (int32_t)page;
         }
         return n;
@@ -40,6 +41,7 @@ void reuse_publish(struct kv_pool *p, struct reuse_chain *chain, const int32_t *
                 return;
         }
         at->key = key;
+        at->mode = chain->mode;
         at->number = chain->parent = ++p->last_number;
         map_put(&p->index, &key, sizeof key, (uint64_t)page);
 }

@@ -11,7 +11,11 @@
 struct reuse_chain {
         uint64_t version;
         uint64_t parent; // number of the last page in the chain, 0 before the first
+        uint64_t
+                mode; // of the weights that its pages were computed with, REUSE_MODES if several; set before publishing
 };
+
+#define REUSE_MODES UINT64_MAX
 
 // The pages that already hold the longest known run of whole pages of tokens: pins each, writes them to pages and moves
 // the chain behind them. Returns how many; at most n_tokens / DYN_PAGE_TOKENS.

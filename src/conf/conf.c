@@ -258,6 +258,10 @@ static enum dyn_status check_whole(const struct conf *c, struct dyn_error *err)
         if (c->step_tokens < c->max_rows)
                 return dyn_fail(err, DYN_INVALID, "--step-tokens: expected at least --max-rows (%d), found %d",
                         c->max_rows, c->step_tokens);
+        if (c->merge_at_start != NULL && c->adapters == NULL)
+                return dyn_fail(err, DYN_INVALID, "--merge-at-start: expected --adapters with it, found none");
+        if (c->merge_at_start != NULL && c->merge == DYN_MERGE_NEVER)
+                return dyn_fail(err, DYN_INVALID, "--merge-at-start: expected --merge auto or always, found never");
         return DYN_OK;
 }
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "base/log.h"
+#include "dynlora/engine.h"
 #include "dynlora/status.h"
 #include "dynlora/tensor.h"
 
@@ -28,6 +29,8 @@ struct conf {
 
         char *adapters;
         struct conf_list adapter_roots;
+        enum dyn_merge merge;
+        char *merge_at_start;
 
         char *api_key_file, *admin_token_file;
 

@@ -7,6 +7,8 @@
 static const struct conf_choice weights[] = {{"auto", CONF_WEIGHTS_AUTO}, {"bf16", CONF_WEIGHTS_BF16}, {NULL, 0}};
 static const struct conf_choice backends[] = {{"auto", 0}, {"cpu", 0}, {"plain", 0}, {NULL, 0}};
 static const struct conf_choice kv_dtypes[] = {{"f32", DYN_F32}, {"f16", DYN_F16}, {NULL, 0}};
+static const struct conf_choice merges[] = {
+        {"auto", DYN_MERGE_AUTO}, {"never", DYN_MERGE_NEVER}, {"always", DYN_MERGE_ALWAYS}, {NULL, 0}};
 static const struct conf_choice log_levels[] = {
         {"debug", LOG_DEBUG}, {"info", LOG_INFO}, {"warn", LOG_WARN}, {"error", LOG_ERROR}, {NULL, 0}};
 static const struct conf_choice log_formats[] = {{"text", CONF_LOG_TEXT}, {"json", CONF_LOG_JSON}, {NULL, 0}};
@@ -37,6 +39,12 @@ const struct conf_row conf_rows[] = {
         {"host-adapter-memory", CONF_SIZE, AT(host_adapter_memory), "0", "SIZE",
          "Memory for files of adapters that are not ready to run, so that they need not be read again. "
          "0 is a share of what is free at start.", .max = INT64_MAX},
+        {"merge", CONF_ENUM, AT(merge), "auto", NULL,
+         "Whether an adapter may be merged into the base's weights, where it costs nothing per token: auto merges when that "
+         "pays by measured costs, always merges the adapter with most traffic, never computes all on the base.",
+         .choices = merges},
+        {"merge-at-start", CONF_STRING, AT(merge_at_start), NULL, "NAME",
+         "An adapter of the store to be merged before the server is ready; later traffic may change that."},
 
         {"api-key-file", CONF_STRING, AT(api_key_file), NULL, "PATH",
          "Tokens, one on a line, of which inference calls must send one: Authorization: Bearer TOKEN. Without it, none is "

@@ -1,28 +1,56 @@
 // The words that a forward pass is written in. linear is the only place where the base and adapters meet.
 #include "model/step.h"
 
-// One segment for each group that has a patch at this site; returns how many.
-static int patches_at(struct step *s, int site)
+// The patch that a group's rows have at a site, or NULL.
+static const struct dyn_lowrank *patch_of(const struct model_group *g, const struct site *site)
+{
+        return g->patches != NULL && g->patches[site->index].rank > 0 ? &g->patches[site->index] : NULL;
+}
+
+// What the rows' own adapters add, but for the one that the weight holds already.
+static void add_patches(struct step *s, float *y, const float *x, const struct site *site)
 {
         int n = 0;
 
         for (int i = 0; i < s->in->n_groups; i++) {
                 const struct model_group *g = &s->in->groups[i];
+                const struct dyn_lowrank *own = patch_of(g, site);
 
-                if (g->patches != NULL && g->patches[site].rank > 0)
-                        s->segments[n++] = (struct dyn_segment){g->first_row, g->n_rows, {&g->patches[site], 1}};
+                if (own != NULL && own != site->merged)
+                        s->segments[n++] = (struct dyn_segment){g->first_row, g->n_rows, {own, 1}};
         }
-        return n;
+        if (n > 0)
+                s->ops->lowrank(s->dev, y, x, s->segments, n);
 }
 
-// A step without adapters costs nothing here.
+// Rows that the merged patch is not for: groups that lie together make one segment.
+static void take_merged_away(struct step *s, float *y, const float *x, const struct site *site)
+{
+        int n = 0;
+
+        for (int i = 0, end = -1; i < s->in->n_groups; i++) {
+                const struct model_group *g = &s->in->groups[i];
+
+                if (patch_of(g, site) == site->merged)
+                        continue;
+                if (g->first_row == end)
+                        s->segments[n - 1].n_rows += g->n_rows;
+                else
+                        s->segments[n++] = (struct dyn_segment){g->first_row, g->n_rows, {site->merged, -1}};
+                end = g->first_row + g->n_rows;
+        }
+        if (n > 0)
+                s->ops->lowrank(s->dev, y, x, s->segments, n);
+}
+
+// A step without adapters costs nothing here, and one whose adapter is merged neither.
 void linear(struct step *s, float *y, const float *x, const struct site *site)
 {
-        int n_segs = s->patched ? patches_at(s, site->index) : 0;
-
         s->ops->gemm(s->dev, y, x, &site->weight, s->n_rows);
-        if (n_segs > 0)
-                s->ops->lowrank(s->dev, y, x, s->segments, n_segs);
+        if (s->patched)
+                add_patches(s, y, x, site);
+        if (site->merged != NULL)
+                take_merged_away(s, y, x, site);
         if (site->bias != NULL)
                 s->ops->add_bias(s->dev, y, site->bias, site->weight.n_out, s->n_rows);
 }

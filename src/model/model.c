@@ -150,6 +150,7 @@ static void free_layers(struct model *m)
         for (int i = 0; i < m->sites.n; i++)
                 mem_free((void *)m->sites.at[i].name);
         mem_free((void *)m->sites.at);
+        mem_free(m->site_at);
 }
 
 static void free_on_device(struct model *m)

@@ -42,6 +42,25 @@ enum dyn_status model_kv_create(struct model *, int n_pages, enum dyn_dtype, str
 void model_kv_destroy(struct model *, struct dyn_kv *);
 size_t model_kv_page_bytes(const struct model *, enum dyn_dtype);
 
+// Merging: the weight of a site holds what the checkpoint has, or that and one patch. Between steps. A merge that fails
+// (DYN_NO_MEMORY, DYN_INVALID: a value that the type cannot hold) leaves the site restored.
+enum dyn_status model_merge(struct model *, int site, const struct dyn_lowrank *patch, struct dyn_error *);
+void model_restore(struct model *, int site);
+
+// The patch that lies in a site, or NULL.
+const struct dyn_lowrank *model_merged(const struct model *, int site);
+
+// Bytes of a site's weight when it is merged.
+size_t model_merged_bytes(const struct model *, int site);
+
+// What adapters cost here, measured on the first layers with patches made for it; takes a tenth of a second or so.
+struct model_costs {
+        double call;           // seconds of a step with any patch
+        double byte, row;      // of a byte of a patch in a step; of a byte and a row
+        double merge, restore; // of a byte of weights
+};
+enum dyn_status model_profile(struct model *, struct model_costs *, struct dyn_error *);
+
 // Rows that share an adapter. patches: (n_sites), rank 0 where the adapter leaves a site alone; NULL for the base.
 struct model_group {
         int first_row, n_rows;

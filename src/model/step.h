@@ -10,9 +10,11 @@
 
 // A linear layer where adapters may attach.
 struct site {
-        struct dyn_weight weight; // (n_out, n_in)
-        float *bias;              // (device) (n_out), or NULL
-        int index;                // in model_sites
+        struct dyn_weight weight;         // (n_out, n_in)
+        struct dyn_tensor stored;         // what weight was loaded from
+        const struct dyn_lowrank *merged; // the patch that lies in the weight, or NULL
+        float *bias;                      // (device) (n_out), or NULL
+        int index;                        // in model_sites
 };
 
 // A decoder block: attention with grouped heads, gated feed-forward.
@@ -54,6 +56,7 @@ struct model {
         float *out_norm;               // (device) (dim)
         struct layer *layers;          // (n_layers)
         struct dyn_sites sites;
+        struct site **site_at; // (sites.n)
 
         int step_tokens, max_logit_rows;
         float *inv_freq;        // (head_dim / 2)
@@ -62,7 +65,8 @@ struct model {
         struct step step;
 };
 
-// linear.c: y = W x for every row, what each row's adapter adds, the bias.
+// linear.c: y = W x for every row, what each row's adapter adds, the bias. Where a patch lies merged in the weight, its
+// own rows have it already, and from all others it is taken away again.
 void linear(struct step *, float *y, const float *x, const struct site *);
 
 // x += linear(h).

@@ -134,8 +134,9 @@ static enum dyn_status convert(struct weights *w, struct dyn_tensor *t, int head
         return DYN_OK;
 }
 
-enum dyn_status weights_matrix(
-        struct weights *w, struct dyn_weight *out, int n_out, int n_in, const char *name, struct dyn_error *err)
+// *stored is what the device was given.
+static enum dyn_status load_matrix(struct weights *w, struct dyn_weight *out, struct dyn_tensor *stored, int n_out,
+        int n_in, const char *name, struct dyn_error *err)
 {
         struct model *m = w->model;
         const struct dyn_tensor *found;
@@ -155,7 +156,16 @@ enum dyn_status weights_matrix(
                 m->facts.weight_dtype = t.dtype;
         if (w->progress != NULL)
                 w->progress(w->ctx, name, w->bytes_done / w->bytes_total);
+        *stored = t;
         return m->ops->weight_load(m->dev, out, &t, err);
+}
+
+enum dyn_status weights_matrix(
+        struct weights *w, struct dyn_weight *out, int n_out, int n_in, const char *name, struct dyn_error *err)
+{
+        struct dyn_tensor stored;
+
+        return load_matrix(w, out, &stored, n_out, n_in, name, err);
 }
 
 static enum dyn_status load_vector(struct weights *w, const char *name, int n, float **out, struct dyn_error *err)
@@ -196,12 +206,14 @@ enum dyn_status weights_vector(
         return load_vector(w, name, n, out, err);
 }
 
-static int enter_site(struct model *m, const char *path, int layer, int n_out, int n_in)
+static int enter_site(struct model *m, struct site *site, const char *path, int layer, int n_out, int n_in)
 {
         struct dyn_site *at = mem_realloc((void *)m->sites.at, (size_t)(m->sites.n + 1) * sizeof *at);
 
         at[m->sites.n] = (struct dyn_site){mem_strdup(path), layer, n_in, n_out};
         m->sites.at = at;
+        m->site_at = mem_realloc(m->site_at, (size_t)(m->sites.n + 1) * sizeof(struct site *));
+        m->site_at[m->sites.n] = site;
         return m->sites.n++;
 }
 
@@ -215,8 +227,8 @@ enum dyn_status weights_site(struct weights *w, struct site *site, int n_out, in
 
         snprintf(path, sizeof path, "model.layers.%d.%s", layer, name);
         snprintf(tensor, sizeof tensor, "%s.weight", path);
-        site->index = enter_site(w->model, path, layer, n_out, n_in);
-        if ((st = weights_matrix(w, &site->weight, n_out, n_in, tensor, err)))
+        site->index = enter_site(w->model, site, path, layer, n_out, n_in);
+        if ((st = load_matrix(w, &site->weight, &site->stored, n_out, n_in, tensor, err)))
                 return st;
         snprintf(tensor, sizeof tensor, "%s.bias", path);
         // GGUF does not say which layers have a bias: there its presence decides.

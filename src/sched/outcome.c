@@ -1,5 +1,6 @@
 #include "sched/outcome.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -20,6 +21,18 @@ static void report_prompt(struct outcome *o, struct sequence *seq, int position,
         sample_logprobs(o->sampler, logits, r->n_prompt_logprobs, &event);
         o->emit(o->ctx, &event);
         seq->n_prompt_reported++;
+}
+
+void outcome_stamp(const struct outcome *o, const struct sequence *seq, struct dyn_event *event)
+{
+        if (seq->mode == 0)
+                return;
+        event->mode = DYN_MODE_SWITCHED;
+        if (seq->mode != merger_mode(o->merger) || merger_adapter(o->merger) == NULL ||
+                merger_adapter(o->merger)->id != seq->mode)
+                return;
+        event->mode = DYN_MODE_MERGED;
+        snprintf(event->merged, sizeof event->merged, "%s", merger_adapter(o->merger)->info.version);
 }
 
 static bool is_stop(const struct dyn_request *r, int32_t token)
@@ -54,6 +67,7 @@ static bool draw(struct outcome *o, struct sequence *seq, float *logits, enum dy
                 sample_logprobs(o->sampler, o->raw, r->n_logprobs, &event);
         seq->tokens[seq->n_tokens++] = event.token;
         metric_add(&o->metrics->generated_tokens, 1);
+        outcome_stamp(o, seq, &event);
         o->emit(o->ctx, &event);
         if (is_stop(r, event.token))
                 *finish = DYN_FINISH_STOP;

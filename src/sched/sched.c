@@ -26,6 +26,7 @@ struct sched {
         int32_t *tokens;            // (step_tokens)
         struct dyn_span *spans;     // (max_rows)
         struct model_group *groups; // (max_rows)
+        struct merger_rows *rows;   // (max_rows), of each group
         int32_t *logit_rows;        // (max_rows + extra_logits)
         struct model_step in;
         float *logits; // (max_rows + extra_logits, vocab_size)
@@ -43,6 +44,7 @@ struct sched *sched_create(const struct sched_options *o)
                 .vocab_size = vocab_size,
                 .raw = mem_array(vocab_size, sizeof(float)),
                 .metrics = o->metrics,
+                .merger = o->merger,
                 .emit = o->emit,
                 .ctx = o->ctx};
         s->row_limit = o->max_rows;
@@ -52,6 +54,7 @@ struct sched *sched_create(const struct sched_options *o)
         s->tokens = mem_array((size_t)o->step_tokens, sizeof *s->tokens);
         s->spans = mem_array(rows, sizeof *s->spans);
         s->groups = mem_array(rows, sizeof *s->groups);
+        s->rows = mem_array(rows, sizeof *s->rows);
         s->logit_rows = mem_array(logits, sizeof *s->logit_rows);
         s->logits = mem_array(logits * vocab_size, sizeof *s->logits);
         return s;
@@ -93,6 +96,7 @@ static void end(struct sched *s, struct sequence *seq, enum dyn_finish finish)
         struct dyn_event event = {
                 .request = seq->request, .kind = DYN_EVENT_END, .finish = finish, .cached_tokens = seq->cached_tokens};
 
+        outcome_stamp(&s->outcome, seq, &event);
         sequence_release(seq, s->pool);
         seq->request->sequence = NULL;
         if (seq->request->adapter != NULL)
@@ -146,6 +150,8 @@ static bool admit_one(struct sched *s, struct sequence *seq)
                 seq->n_pages = reuse_match(s->pool, &seq->chain, seq->tokens, seq->n_tokens - 1, seq->pages);
                 seq->n_published = seq->n_pages;
                 seq->n_computed = seq->n_pages * DYN_PAGE_TOKENS;
+                if (seq->n_pages > 0)
+                        sequence_reused(seq);
         }
         int need = seq->n_tokens / DYN_PAGE_TOKENS + 1 - seq->n_pages;
         if (need + s->n_running > kv_pool_available(s->pool) && s->n_running > 0) {
@@ -246,14 +252,17 @@ static void plan(struct sched *s)
         s->n_shares = plan_step(s->views, s->n_running, &limits, s->shares);
 }
 
-static void join_group(
-        struct model_step *in, struct model_group *groups, const struct sequence *seq, const struct dyn_span *span)
+static void join_group(struct sched *s, const struct sequence *seq, const struct dyn_span *span)
 {
-        const struct dyn_lowrank *patches = seq->request->adapter ? seq->request->adapter->patches : NULL;
+        struct dyn_adapter *adapter = seq->request->adapter;
+        int *n = &s->in.n_groups;
 
-        if (in->n_groups == 0 || groups[in->n_groups - 1].patches != patches)
-                groups[in->n_groups++] = (struct model_group){span->first_row, 0, patches};
-        groups[in->n_groups - 1].n_rows += span->n_rows;
+        if (*n == 0 || s->rows[*n - 1].adapter != adapter) {
+                s->groups[*n] = (struct model_group){span->first_row, 0, adapter ? adapter->patches : NULL};
+                s->rows[(*n)++] = (struct merger_rows){adapter, 0};
+        }
+        s->groups[*n - 1].n_rows += span->n_rows;
+        s->rows[*n - 1].n += span->n_rows;
 }
 
 // From shares to what the model takes.
@@ -272,7 +281,7 @@ static void lay_out(struct sched *s)
                         (size_t)share->n_tokens * sizeof *s->tokens);
                 s->spans[in->n_spans++] =
                         (struct dyn_span){share->first_row, share->n_tokens, seq->n_computed, seq->pages};
-                join_group(in, s->groups, seq, &s->spans[i]);
+                join_group(s, seq, &s->spans[i]);
                 for (int k = 0; k < share->n_tokens; k++)
                         if (s->views[share->view].all_logits || (last && k == share->n_tokens - 1))
                                 s->logit_rows[in->n_logits++] = share->first_row + k;
@@ -291,6 +300,7 @@ static void sample_and_emit(struct sched *s)
                 const struct plan_share *share = &s->shares[i];
                 struct sequence *seq = s->running[share->view];
 
+                sequence_ran(seq, merger_mode(s->o.merger));
                 if (outcome_take(&s->outcome, seq, share->n_tokens, s->views[share->view].all_logits, &logits,
                             &finish[n_over]))
                         over[n_over++] = seq;
@@ -347,28 +357,38 @@ static void show_gauges(struct sched *s)
         metric_set(&s->o.metrics->kv_pages_cached, kv_pool_kept(s->pool));
 }
 
-// Everything that may happen in a step is on this page.
-bool sched_step(struct sched *s)
+static bool run(struct sched *s)
 {
         struct dyn_error err;
         int64_t began = clock_ns();
+
+        lay_out(s);
+        if (model_run(s->o.model, s->o.kv, &s->in, s->logits, &err) != DYN_OK) {
+                back_off(s, &err);
+                return false;
+        }
+        s->row_limit += s->row_limit < s->o.max_rows;
+        merger_saw(s->o.merger, s->rows, s->in.n_groups, (double)(clock_ns() - began) * 1e-9,
+                s->in.n_rows == s->in.n_spans);
+        return true;
+}
+
+// Everything that may happen in a step is on this page.
+bool sched_step(struct sched *s)
+{
+        int64_t began = clock_ns();
+        bool merging = merger_work(s->o.merger, s->n_shares == 0);
 
         retire(s);
         admit(s);
         reserve(s);
         plan(s);
-        if (s->n_shares > 0) {
-                lay_out(s);
-                if (model_run(s->o.model, s->o.kv, &s->in, s->logits, &err) == DYN_OK) {
-                        s->row_limit += s->row_limit < s->o.max_rows;
-                        count(s, began);
-                        sample_and_emit(s);
-                } else {
-                        back_off(s, &err);
-                }
+        if (s->n_shares > 0 && run(s)) {
+                count(s, began);
+                sample_and_emit(s);
         }
         show_gauges(s);
-        return s->n_shares > 0;
+        return s->n_shares > 0 || merging;
 }
 
 void sched_destroy(struct sched *s)
@@ -392,6 +412,7 @@ void sched_destroy(struct sched *s)
         mem_free(s->tokens);
         mem_free(s->spans);
         mem_free(s->groups);
+        mem_free(s->rows);
         mem_free(s->logit_rows);
         mem_free(s->logits);
         mem_free(s);

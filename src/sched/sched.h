@@ -7,6 +7,7 @@
 #include "cache/kv.h"
 #include "model/model.h"
 #include "sched/sequence.h"
+#include "sched/merger.h"
 #include "sched/stats.h"
 
 struct sched;
@@ -16,6 +17,7 @@ struct sched_options {
         const struct dyn_kv *kv;
         int max_rows, step_tokens, extra_logits; // the model was opened for max_rows + extra_logits rows of logits
         bool prefix_cache;
+        struct merger *merger;
         struct engine_metrics *metrics;
         void (*emit)(void *ctx, const struct dyn_event *);
         void *ctx;

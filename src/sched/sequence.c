@@ -46,6 +46,23 @@ bool sequence_reserve(struct sequence *s, struct kv_pool *pool, int n_tokens)
         return true;
 }
 
+static void add_mode(struct sequence *s, uint64_t mode)
+{
+        s->mode = !s->has_mode || s->mode == mode ? mode : REUSE_MODES;
+        s->has_mode = true;
+}
+
+void sequence_ran(struct sequence *s, uint64_t mode)
+{
+        s->chain.mode = s->n_computed == 0 || s->chain.mode == mode ? mode : REUSE_MODES;
+        add_mode(s, mode);
+}
+
+void sequence_reused(struct sequence *s)
+{
+        add_mode(s, s->chain.mode);
+}
+
 // From the end, so that the end of a kept prefix is dropped before its beginning.
 void sequence_release(struct sequence *s, struct kv_pool *pool)
 {

@@ -18,6 +18,9 @@ struct sequence {
         int n_published;
         int n_prompt_reported; // prompt tokens reported with their logprobs
         int cached_tokens;     // prompt tokens reused when it was first admitted
+        uint64_t mode;         // of the weights in all its steps and reused pages, REUSE_MODES if several; chain.mode
+                               // is that of its pages alone
+        bool has_mode;
         bool admitted_before;
 };
 
@@ -38,6 +41,12 @@ static inline bool sequence_reports_prompt(const struct sequence *s)
 
 // Takes pages until all tokens have a place; false, with what it got so far, if the pool is empty.
 bool sequence_reserve(struct sequence *, struct kv_pool *, int n_tokens);
+
+// It takes part in a step with weights in that mode; before n_computed grows.
+void sequence_ran(struct sequence *, uint64_t mode);
+
+// It found its first pages in the cache.
+void sequence_reused(struct sequence *);
 
 // Gives all pages back; everything must be computed again.
 void sequence_release(struct sequence *, struct kv_pool *);

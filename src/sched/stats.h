@@ -4,6 +4,12 @@
 
 #include "metrics/metrics.h"
 
+// Weights as the checkpoint has them: rows of the base alone, or of adapters. Something merged: rows of that adapter
+// alone, or of others too.
+enum step_mode { STEP_BASE, STEP_PER_ROW, STEP_MERGED, STEP_CORRECTED, N_STEP_MODES };
+
+#define MAX_MERGE_REASONS 24
+
 struct engine_metrics {
         metric_gauge running, waiting;     // sequences
         metric_gauge kv_pages_used;        // by running sequences (kept prefixes are not counted)
@@ -13,9 +19,12 @@ struct engine_metrics {
         metric_counter cached_tokens;      // reused
         metric_counter generated_tokens;
         metric_counter preemptions;
-        struct metric_histogram step_seconds;  // duration of a step
-        struct metric_histogram step_rows;     // sequences in a step
-        struct metric_histogram step_adapters; // distinct adapters in a step, the base among them
+        metric_counter merges, restores;                   // of whole adapters
+        metric_counter steps_by_mode[N_STEP_MODES];        // STEP_*
+        metric_counter merge_decisions[MAX_MERGE_REASONS]; // of the policy, by merge_reasons (adapt/merge.h)
+        struct metric_histogram step_seconds;              // duration of a step
+        struct metric_histogram step_rows;                 // sequences in a step
+        struct metric_histogram step_adapters;             // distinct adapters in a step, the base among them
 };
 
 #endif

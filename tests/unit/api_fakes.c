@@ -433,6 +433,21 @@ void registry_retry_forget(struct retry *retry)
 {
 }
 
+int64_t adapter_entry_merged_since(const struct adapter_entry *e)
+{
+        return 0;
+}
+
+const char *adapter_entry_unmerged_because(const struct adapter_entry *e)
+{
+        return NULL;
+}
+
+const char *registry_marked_merged(const struct registry *r)
+{
+        return NULL;
+}
+
 const char *adapter_entry_tier(const struct adapter_entry *e)
 {
         return "device";

@@ -145,7 +145,7 @@ static void an_unknown_name_is_told_with_the_nearest(void **state)
         refused("--modle m", "flag --modle: unknown option; the nearest is model");
         refused("--max_rows 3", "flag --max_rows: unknown option; the nearest is max-rows");
         refused("--step-token=3", "flag --step-token: unknown option; the nearest is step-tokens");
-        refused("--merge always", "flag --merge: unknown option");
+        refused("--speculate 4", "flag --speculate: unknown option");
         setenv("DYNLORA_MAX_ROW", "3", 1);
         refused("--model m", "environment variable DYNLORA_MAX_ROW: unknown option; the nearest is max-rows");
         unsetenv("DYNLORA_MAX_ROW");
