@@ -97,8 +97,13 @@ def long_model(scratch):
 
 @pytest.fixture(scope="session")
 def start(binary, slow):
-    """Starts a server with options; the test ends it, or leaving a `with` kills it."""
-    return lambda *options, **more: Server(binary, *options, slow=slow, **more)
+    """Starts a server with options; the test ends it, or leaving a `with` kills it.
+
+    Unless a test says how to merge, nothing is merged: then the bits of an answer depend on its request alone.
+    """
+    never = ("--merge", "never")
+    return lambda *options, **more: Server(
+        binary, *(() if any(str(o).startswith("--merge") for o in options) else never), *options, slow=slow, **more)
 
 
 def serving(server):
