@@ -13,7 +13,7 @@
 #include "adapters/peft.h"
 #include "base/alloc.h"
 #include "base/map.h"
-#include "io/quant.h"
+#include "base/quant.h"
 #include "io/safetensors.h"
 
 // The tensors of one site, NULL if missing.

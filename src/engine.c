@@ -108,8 +108,8 @@ static void fill_info(struct dyn_engine *e)
         const struct model_config *c = model_config(e->model);
         const struct model_facts *facts = model_facts(e->model);
         int fits = e->kv.n_pages * DYN_PAGE_TOKENS;
-        uint64_t parts[2] = {
-                facts->hash, map_hash(model_ops(e->model)->name, strlen(model_ops(e->model)->name)) + e->kv.dtype};
+        uint64_t parts[] = {facts->hash, map_hash(model_ops(e->model)->name, strlen(model_ops(e->model)->name)),
+                facts->weight_dtype, e->kv.dtype};
 
         snprintf(e->fingerprint, sizeof e->fingerprint, "%016llx", (unsigned long long)map_hash(parts, sizeof parts));
         e->info = (struct dyn_model_info){
@@ -141,6 +141,7 @@ static enum dyn_status open_model(struct dyn_engine *e, struct dyn_error *err)
         struct model_options options = {
                 .path = e->o.model,
                 .ops = dyn_backend_find(e->o.backend),
+                .weights = e->o.weights,
                 .threads = e->o.threads,
                 .step_tokens = e->o.step_tokens,
                 .max_logit_rows = e->o.max_rows + EXTRA_LOGITS,

@@ -13,6 +13,7 @@
 #include "base/alloc.h"
 #include "base/map.h"
 #include "dynlora/arch.h"
+#include "dynlora/backend.h"
 #include "io/safetensors.h"
 #include "model/checkpoint.h"
 #include "text/template.h"
@@ -28,6 +29,21 @@ static void print_bytes(FILE *out, const char *what, double bytes)
 
 // A model
 // -----------------------------------------------------------------------------------------------------------------------
+
+// What `serve` holds tensors of a type as, if nobody says otherwise.
+static const char *held_as(enum dyn_dtype dtype)
+{
+        const struct dyn_backend_ops *ops = dyn_backend_find("auto");
+        struct dyn_device_options options = {.n_threads = 1, .max_rows = 1, .max_width = 1, .max_context = 1};
+        struct dyn_device *dev;
+        const char *told = "";
+
+        if (dyn_dtype_block(dtype) == 1 || ops->open(&dev, &options, NULL) != DYN_OK)
+                return told;
+        told = ops->weight_dtype(dev, dtype) ? ", used as they lie" : ", held as BF16";
+        ops->close(dev);
+        return told;
+}
 
 static void print_tensors(FILE *out, const struct checkpoint *c)
 {
@@ -53,8 +69,8 @@ static void print_tensors(FILE *out, const struct checkpoint *c)
         print_bytes(out, "weights", all);
         for (int d = 0; d < DYN_N_DTYPES; d++)
                 if (counts[d] > 0)
-                        fprintf(out, "    %-11s %d tensors, %.1f MiB\n", dyn_dtype_name((enum dyn_dtype)d), counts[d],
-                                bytes[d] / 1048576);
+                        fprintf(out, "    %-11s %d tensors, %.1f MiB%s\n", dyn_dtype_name((enum dyn_dtype)d), counts[d],
+                                bytes[d] / 1048576, held_as((enum dyn_dtype)d));
 }
 
 static void print_config(FILE *out, const struct model_config *c)

@@ -285,6 +285,7 @@ static void load_parts(uv_work_t *work)
         struct dyn_engine_options options = {
                 .model = c->model,
                 .backend = c->backend,
+                .weights = c->weights,
                 .threads = c->threads,
                 .kv_memory = c->kv_memory,
                 .kv_dtype = c->kv_dtype,

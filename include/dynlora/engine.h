@@ -24,9 +24,14 @@ struct dyn_adapter; // one loaded version of an adapter: immutable and counted
 // NEVER computes every row on the base's own weights. ALWAYS: the adapter with most rows, whatever it costs.
 enum dyn_merge { DYN_MERGE_AUTO, DYN_MERGE_NEVER, DYN_MERGE_ALWAYS };
 
+// How quantised tensors of a checkpoint are held: as they lie where the device has a kernel for them, and as bf16
+// otherwise; as they lie or not at all; all of them as bf16. The plain types stay what they are.
+enum dyn_weights { DYN_WEIGHTS_AUTO, DYN_WEIGHTS_NATIVE, DYN_WEIGHTS_BF16 };
+
 struct dyn_engine_options {
-        const char *model;       // a Hugging Face folder or a .gguf file
-        const char *backend;     // "auto", "cpu", "plain"
+        const char *model;   // a Hugging Face folder or a .gguf file
+        const char *backend; // "auto", "cpu", "plain"
+        enum dyn_weights weights;
         int threads;             // 0: one for each core
         size_t kv_memory;        // bytes; 0: a share of free memory
         enum dyn_dtype kv_dtype; // F32 or F16
@@ -56,7 +61,7 @@ struct dyn_model_info {
         int64_t n_params;
         size_t weight_bytes;
         enum dyn_dtype weight_dtype; // of the largest share of the weights as they are used
-        const char *fingerprint;     // 16 hex digits: checkpoint, backend and kv_dtype
+        const char *fingerprint;     // 16 hex digits: checkpoint, backend, weight_dtype and kv_dtype
         size_t kv_bytes;
         int kv_pages;
 };

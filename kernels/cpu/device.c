@@ -99,10 +99,16 @@ void cpu_sync(struct dyn_device *dev)
         (void)dev;
 }
 
+static bool is_plain(enum dyn_dtype dtype)
+{
+        return dyn_dtype_block(dtype) == 1;
+}
+
 bool cpu_weight_dtype(struct dyn_device *dev, enum dyn_dtype dtype)
 {
         (void)dev;
-        return dtype == DYN_F32 || dtype == DYN_F16 || dtype == DYN_BF16;
+        return is_plain(dtype) || dtype == DYN_Q4_0 || dtype == DYN_Q4_1 || dtype == DYN_Q8_0 || dtype == DYN_Q4_K ||
+               dtype == DYN_Q6_K;
 }
 
 static bool is_matrix(const struct dyn_tensor *t)
@@ -116,7 +122,7 @@ enum dyn_status cpu_weight_load(
 {
         if (!cpu_weight_dtype(dev, t->dtype))
                 return dyn_fail(
-                        err, DYN_UNSUPPORTED, "weight: expected f32, f16 or bf16, found %s", dyn_dtype_name(t->dtype));
+                        err, DYN_UNSUPPORTED, "weight: no kernel reads %s as it lies", dyn_dtype_name(t->dtype));
         if (!is_matrix(t))
                 return dyn_fail(err, DYN_INVALID, "weight: expected a matrix, found %d dimensions, (%lld, %lld)",
                         t->n_dims, (long long)t->shape[0], (long long)t->shape[1]);
@@ -136,7 +142,7 @@ enum dyn_status cpu_lowrank_begin(struct dyn_device *dev, struct dyn_lowrank *p,
         const struct dyn_tensor *b, float scale, struct dyn_error *err)
 {
         *p = (struct dyn_lowrank){0};
-        if (!cpu_weight_dtype(dev, a->dtype) || a->dtype != b->dtype)
+        if (!is_plain(a->dtype) || a->dtype != b->dtype)
                 return dyn_fail(err, DYN_UNSUPPORTED, "patch: expected A and B both f32, f16 or bf16, found %s and %s",
                         dyn_dtype_name(a->dtype), dyn_dtype_name(b->dtype));
         if (!is_matrix(a) || !is_matrix(b) || a->shape[0] != b->shape[1])

@@ -6,6 +6,7 @@
 #include "cpu/pool.h"
 #include "dynlora/backend.h"
 
+struct quant_dots;
 struct team;
 
 struct dyn_device {
@@ -15,6 +16,7 @@ struct dyn_device {
         struct pool merged;                // a matrix is one block
         void *scratch;                     // (scratch_bytes), the fast backend's, mapped at open
         size_t scratch_bytes;
+        void (*quant_dots)(enum dyn_dtype, const struct quant_dots *); // the fast backend's
 };
 
 enum dyn_status cpu_open(struct dyn_device **, const struct dyn_device_options *, struct dyn_error *);

@@ -1,29 +1,44 @@
 // Backend "cpu" where the processor has AVX2, FMA and F16C.
 #include "cpu/fast.h"
 
+#include <cpuid.h>
+
 #include "base/alloc.h"
 #include "cpu/backends.h"
 #include "cpu/device.h"
 #include "cpu/merge.h"
+#include "cpu/quant_dots.h"
 
 // For the parts of attention while its chunks are spread: enough for some rows at the longest contexts; where it is
-// not, attention is split by rows alone.
+// not, attention is split by rows alone. And for the quantised rows of a gemm, of which one fits at least.
 #define SCRATCH_BYTES ((size_t)8 << 20)
+
+// AVX-VNNI is bit 4 of EAX in leaf 7, subleaf 1; the system must keep the upper halves of registers, as for AVX2, which
+// was asked for already.
+static bool has_vnni(void)
+{
+        unsigned a, b, c, d;
+
+        return __get_cpuid_count(7, 1, &a, &b, &c, &d) && a >> 4 & 1;
+}
 
 static enum dyn_status fast_open(
         struct dyn_device **out, const struct dyn_device_options *options, struct dyn_error *err)
 {
         enum dyn_status st = cpu_open(out, options, err);
+        size_t row = (size_t)options->max_width / QUANT_BLOCK * sizeof(struct quant_block);
+        size_t bytes = row > SCRATCH_BYTES ? row : SCRATCH_BYTES;
 
         if (st != DYN_OK)
                 return st;
-        (*out)->scratch = mem_map(SCRATCH_BYTES);
-        (*out)->scratch_bytes = SCRATCH_BYTES;
+        (*out)->scratch = mem_map(bytes);
+        (*out)->scratch_bytes = bytes;
+        (*out)->quant_dots = has_vnni() ? quant_dots_vnni : quant_dots_avx2;
         if ((*out)->scratch)
                 return DYN_OK;
         cpu_close(*out);
         *out = NULL;
-        return dyn_fail(err, DYN_NO_MEMORY, "cpu: the system refuses %zu bytes", SCRATCH_BYTES);
+        return dyn_fail(err, DYN_NO_MEMORY, "cpu: the system refuses %zu bytes", bytes);
 }
 
 const struct dyn_backend_ops cpu_fast = {

@@ -8,6 +8,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/quant.h"
 #include "cpu/device.h"
 #include "cpu/half.h"
 #include "cpu/merge.h"
@@ -17,6 +18,7 @@
 #define GEMM_OUTPUTS 16 // in one item
 #define RANK_TILE    64 // ranks whose A x is held at a time
 #define ELEMENTS     4096
+#define WIDEST_BLOCK 256 // elements in the largest block of a type
 
 static inline int blocks(size_t n, size_t size)
 {
@@ -41,14 +43,36 @@ static inline __attribute__((always_inline)) float dot_of(enum dyn_dtype dtype, 
         return tree(lane);
 }
 
-// w: (n) of a plain dtype, x: (n)
+// Columns of row from `first` on, as many as a block of any type has or as are left of n; returns how many.
+static size_t widen(float part[WIDEST_BLOCK], enum dyn_dtype dtype, const void *row, size_t first, size_t n)
+{
+        size_t count = n - first < WIDEST_BLOCK ? n - first : WIDEST_BLOCK;
+
+        quant_to_f32(part, dtype, (const char *)row + dyn_dtype_bytes(dtype, (int64_t)first), (int64_t)count);
+        return count;
+}
+
+// The weights as the format defines them; x is not rounded.
+static float dot_of_quant(enum dyn_dtype dtype, const void *w, const float *x, size_t n)
+{
+        float lane[LANES] = {0}, part[WIDEST_BLOCK];
+
+        for (size_t first = 0, count; first < n; first += count) {
+                count = widen(part, dtype, w, first, n);
+                for (size_t k = 0; k < count; k++)
+                        lane[k % LANES] += part[k] * x[first + k];
+        }
+        return tree(lane);
+}
+
+// w: (n), x: (n)
 static float dot(enum dyn_dtype dtype, const void *w, const float *x, size_t n)
 {
         if (dtype == DYN_F32)
                 return dot_of(DYN_F32, w, x, n);
         if (dtype == DYN_F16)
                 return dot_of(DYN_F16, w, x, n);
-        return dot_of(DYN_BF16, w, x, n);
+        return dtype == DYN_BF16 ? dot_of(DYN_BF16, w, x, n) : dot_of_quant(dtype, w, x, n);
 }
 
 static const void *row_of(const void *data, enum dyn_dtype dtype, size_t row, size_t width)
@@ -69,8 +93,7 @@ static void embed_row(void *arg, int i)
         const void *row = row_of(e->w->data, e->w->dtype, (size_t)e->ids[i], n);
 
         assert(e->ids[i] >= 0 && e->ids[i] < e->w->n_out);
-        for (size_t k = 0; k < n; k++)
-                e->y[(size_t)i * n + k] = half_load(row, e->w->dtype, k);
+        quant_to_f32(e->y + (size_t)i * n, e->w->dtype, row, (int64_t)n);
 }
 
 static void plain_embed(struct dyn_device *dev, float *y, const struct dyn_weight *w, const int32_t *ids, int n_rows)
@@ -212,10 +235,13 @@ static bool merge_row(const struct cpu_merge *m, size_t o)
         size_t n_in = (size_t)m->w->n_in;
         const void *from = row_of(m->stored->data, m->stored->dtype, o, n_in);
         void *to = (char *)m->w->owned + o * dyn_dtype_bytes(dtype, m->w->n_in);
+        float part[WIDEST_BLOCK];
         bool finite = true;
 
         for (size_t k = 0; k < n_in; k++) {
-                float sum = half_load(from, m->stored->dtype, k);
+                if (k % WIDEST_BLOCK == 0)
+                        widen(part, m->stored->dtype, from, k, n_in);
+                float sum = part[k % WIDEST_BLOCK];
 
                 for (int t = 0; t < m->n_terms; t++) {
                         const struct dyn_lowrank *p = m->terms[t].patch;
@@ -403,14 +429,21 @@ static void plain_add(struct dyn_device *dev, float *y, const float *x, size_t n
                 y[k] += x[k];
 }
 
+// What "plain" can do for the sake of comparing, a backend that answers people had better not: reading quantised
+// weights anew for each row takes longer than bf16 does.
+static bool portable_weight_dtype(struct dyn_device *dev, enum dyn_dtype dtype)
+{
+        (void)dev;
+        return dyn_dtype_block(dtype) == 1;
+}
+
 #define PLAIN_SLOTS                                                                                                    \
         .open = cpu_open, .close = cpu_close, .alloc = cpu_alloc, .free = cpu_free, .upload = cpu_upload,              \
-        .download = cpu_download, .sync = cpu_sync, .weight_dtype = cpu_weight_dtype, .weight_load = cpu_weight_load,  \
-        .weight_free = cpu_weight_free, .lowrank_load = plain_lowrank_load, .lowrank_free = cpu_lowrank_free,          \
-        .merge = plain_merge, .restore = cpu_restore, .embed = plain_embed, .rmsnorm = plain_rmsnorm,                  \
-        .gemm = plain_gemm, .lowrank = plain_lowrank, .add_bias = plain_add_bias, .rope = plain_rope,                  \
-        .kv_write = plain_kv_write, .attention = plain_attention, .silu_mul = plain_silu_mul, .add = plain_add,        \
-        .gather = cpu_gather
+        .download = cpu_download, .sync = cpu_sync, .weight_load = cpu_weight_load, .weight_free = cpu_weight_free,    \
+        .lowrank_load = plain_lowrank_load, .lowrank_free = cpu_lowrank_free, .merge = plain_merge,                    \
+        .restore = cpu_restore, .embed = plain_embed, .rmsnorm = plain_rmsnorm, .gemm = plain_gemm,                    \
+        .lowrank = plain_lowrank, .add_bias = plain_add_bias, .rope = plain_rope, .kv_write = plain_kv_write,          \
+        .attention = plain_attention, .silu_mul = plain_silu_mul, .add = plain_add, .gather = cpu_gather
 
-const struct dyn_backend_ops cpu_plain = {.name = "plain", PLAIN_SLOTS};
-const struct dyn_backend_ops cpu_portable = {.name = "cpu", PLAIN_SLOTS};
+const struct dyn_backend_ops cpu_plain = {.name = "plain", .weight_dtype = cpu_weight_dtype, PLAIN_SLOTS};
+const struct dyn_backend_ops cpu_portable = {.name = "cpu", .weight_dtype = portable_weight_dtype, PLAIN_SLOTS};

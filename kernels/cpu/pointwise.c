@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <math.h>
 
+#include "base/quant.h"
 #include "cpu/device.h"
 #include "cpu/fast.h"
 #include "cpu/vec.h"
@@ -43,20 +44,10 @@ struct embed {
 static void embed_row(void *arg, int row)
 {
         const struct embed *e = arg;
-        size_t n = (size_t)e->w->n_in, size = vec_bytes(e->w->dtype);
+        size_t n = (size_t)e->w->n_in, from = (size_t)e->ids[row] * dyn_dtype_bytes(e->w->dtype, e->w->n_in);
 
         assert(e->ids[row] >= 0 && e->ids[row] < e->w->n_out);
-        const char *from = (const char *)e->w->data + (size_t)e->ids[row] * n * size;
-        float *y = e->y + (size_t)row * n;
-
-        for (size_t i = 0; i < n; i += VEC) {
-                size_t part = part_of(n, i);
-
-                store(y + i,
-                        part ? vec_load_part(from + i * size, e->w->dtype, part)
-                             : vec_load(from + i * size, e->w->dtype),
-                        part);
-        }
+        quant_to_f32(e->y + (size_t)row * n, e->w->dtype, (const char *)e->w->data + from, e->w->n_in);
 }
 
 void fast_embed(struct dyn_device *dev, float *y, const struct dyn_weight *w, const int32_t *ids, int n_rows)

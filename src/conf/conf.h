@@ -17,14 +17,13 @@ struct conf_list {
         int n;
 };
 
-enum conf_weights { CONF_WEIGHTS_AUTO, CONF_WEIGHTS_BF16 };
 enum conf_log_format { CONF_LOG_TEXT, CONF_LOG_JSON };
 
 // Strings are NULL where nothing was given and there is no default.
 struct conf {
         char *model; // never NULL after conf_read
         char *served_model_name;
-        enum conf_weights weights;
+        enum dyn_weights weights;
         int max_context; // 0: the model's
 
         char *adapters;
@@ -37,7 +36,7 @@ struct conf {
         char *listen;
         char *ready_file;
         char *cors_origin;
-        size_t max_header, max_body, max_upload;                                   // bytes
+        size_t max_header, max_body, max_upload;                       // bytes
         int header_timeout, body_timeout, idle_timeout, write_timeout; // seconds
         int drain_timeout;                                             // seconds; 0: as long as it takes
         int max_connections;

@@ -4,7 +4,8 @@
 
 #include "conf/conf.h"
 
-static const struct conf_choice weights[] = {{"auto", CONF_WEIGHTS_AUTO}, {"bf16", CONF_WEIGHTS_BF16}, {NULL, 0}};
+static const struct conf_choice weights[] = {
+        {"auto", DYN_WEIGHTS_AUTO}, {"native", DYN_WEIGHTS_NATIVE}, {"bf16", DYN_WEIGHTS_BF16}, {NULL, 0}};
 static const struct conf_choice backends[] = {{"auto", 0}, {"cpu", 0}, {"plain", 0}, {NULL, 0}};
 static const struct conf_choice kv_dtypes[] = {{"f32", DYN_F32}, {"f16", DYN_F16}, {NULL, 0}};
 static const struct conf_choice merges[] = {
@@ -24,7 +25,8 @@ const struct conf_row conf_rows[] = {
         {"served-model-name", CONF_STRING, AT(served_model_name), NULL, "NAME",
          "The base's id in the API. Without it, the name of the folder or file."},
         {"weights", CONF_ENUM, AT(weights), "auto", NULL,
-         "How quantised GGUF tensors are held: bf16 dequantises them at load; auto chooses.",
+         "How quantised GGUF tensors are held: native as they lie, bf16 dequantised at load; auto is native for the types that "
+         "have a kernel here, bf16 for the others.",
          .choices = weights},
         {"max-context", CONF_INT, AT(max_context), "0", "N",
          "Tokens in a sequence, prompt and answer together. 0 is what the model allows.", .max = 1 << 24},

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "io/quant.h"
+#include "base/quant.h"
 #include "model/rope.h"
 #include "model/step.h"
 #include "model/weights.h"
@@ -55,10 +55,11 @@ static enum dyn_status load_weights(struct model *m, const struct model_options 
 {
         enum dyn_status st;
 
-        m->weights = weights_create(m, o->progress, o->ctx);
+        m->weights = weights_create(m, o->weights, o->progress, o->ctx);
         m->layers = mem_array((size_t)m->config.n_layers, sizeof *m->layers);
         if ((st = m->arch->load(m, m->weights, err)) || (st = weights_check_all_used(m->weights, err)))
                 return st;
+        weights_log_dequantised(m->weights);
         if (m->config.tied_head) {
                 m->head = m->embed;
                 m->head.owned = NULL;

@@ -7,6 +7,7 @@
 
 #include "dynlora/adapter.h"
 #include "dynlora/backend.h"
+#include "dynlora/engine.h"
 #include "model/config.h"
 
 struct model;
@@ -14,6 +15,7 @@ struct model;
 struct model_options {
         const char *path;
         const struct dyn_backend_ops *ops;
+        enum dyn_weights weights;
         int threads;
         int step_tokens, max_logit_rows; // the largest step, and how many of its rows need logits
         int max_context;                 // 0: the checkpoint's; lowers it otherwise

@@ -5,8 +5,9 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/log.h"
 #include "base/map.h"
-#include "io/quant.h"
+#include "base/quant.h"
 
 struct block {
         void *data;
@@ -19,16 +20,20 @@ struct weights {
         int n_blocks;
         struct map used; // names that were asked for, as the files spell them
         size_t bytes_by_dtype[DYN_N_DTYPES];
+        enum dyn_weights form;
+        int dequantised[DYN_N_DTYPES]; // tensors that no kernel reads as they lie
         void (*progress)(void *ctx, const char *what, double done);
         void *ctx;
         double bytes_done, bytes_total;
 };
 
-struct weights *weights_create(struct model *m, void (*progress)(void *ctx, const char *what, double done), void *ctx)
+struct weights *weights_create(
+        struct model *m, enum dyn_weights form, void (*progress)(void *ctx, const char *what, double done), void *ctx)
 {
         struct weights *w = mem_zalloc(sizeof *w);
 
         w->model = m;
+        w->form = form;
         w->progress = progress;
         w->ctx = ctx;
         w->bytes_total = 1;
@@ -104,13 +109,28 @@ static int source_row(int i, int rows, int heads)
         return i - d + (d < half ? 2 * d : 2 * (d - half) + 1);
 }
 
-// A copy in row order and in a type that the device takes.
-static enum dyn_status convert(struct weights *w, struct dyn_tensor *t, int heads, struct dyn_error *err)
+// What a tensor of this type is held as.
+static enum dyn_status choose(struct weights *w, enum dyn_dtype *dtype, struct dyn_error *err)
+{
+        struct model *m = w->model;
+        bool native = m->ops->weight_dtype(m->dev, *dtype);
+
+        if (dyn_dtype_block(*dtype) == 1 || (native && w->form != DYN_WEIGHTS_BF16))
+                return DYN_OK;
+        if (!native && w->form == DYN_WEIGHTS_NATIVE)
+                return dyn_fail(err, DYN_UNSUPPORTED, "--weights native: no kernel of backend %s reads %s as it lies",
+                        m->ops->name, dyn_dtype_name(*dtype));
+        w->dequantised[*dtype] += !native;
+        *dtype = DYN_BF16;
+        return DYN_OK;
+}
+
+// A copy in row order and of a type that was chosen. A row is a row in every type, so the order is a matter of bytes.
+static enum dyn_status convert(
+        struct weights *w, struct dyn_tensor *t, enum dyn_dtype dtype, int heads, struct dyn_error *err)
 {
         int rows = (int)t->shape[0];
         int64_t cols = t->n_dims == 2 ? t->shape[1] : 1;
-        bool plain = dyn_dtype_block(t->dtype) == 1;
-        enum dyn_dtype dtype = plain ? t->dtype : DYN_BF16;
         size_t from = dyn_dtype_bytes(t->dtype, cols), to = dyn_dtype_bytes(dtype, cols), bytes = to * (size_t)rows;
         char *data = new_block(w, bytes);
 
@@ -120,7 +140,7 @@ static enum dyn_status convert(struct weights *w, struct dyn_tensor *t, int head
         for (int i = 0; i < rows; i++) {
                 const char *src = (const char *)t->data + (size_t)source_row(i, rows, heads) * from;
 
-                if (plain) {
+                if (dtype == t->dtype) {
                         memcpy(data + (size_t)i * to, src, to);
                 } else {
                         quant_to_f32(row, t->dtype, src, cols);
@@ -146,8 +166,10 @@ static enum dyn_status load_matrix(struct weights *w, struct dyn_weight *out, st
         if (st != DYN_OK)
                 return st;
         struct dyn_tensor t = *found;
+        enum dyn_dtype dtype = t.dtype;
         bool aligned = (uintptr_t)t.data % (t.dtype == DYN_F32 ? 4 : 2) == 0;
-        if ((heads != 0 || !aligned || !m->ops->weight_dtype(m->dev, t.dtype)) && (st = convert(w, &t, heads, err)))
+        if ((st = choose(w, &dtype, err)) ||
+                ((heads != 0 || !aligned || dtype != t.dtype) && (st = convert(w, &t, dtype, heads, err))))
                 return dyn_fail_in(err, name), st;
         w->bytes_by_dtype[t.dtype] += t.bytes;
         m->facts.weight_bytes += t.bytes;
@@ -258,6 +280,14 @@ enum dyn_status weights_check_all_used(struct weights *w, struct dyn_error *err)
                                 w->model->arch->name);
         }
         return DYN_OK;
+}
+
+void weights_log_dequantised(const struct weights *w)
+{
+        for (int d = 0; d < DYN_N_DTYPES; d++)
+                if (w->dequantised[d] > 0)
+                        log_info("%d tensors of type %s have no kernel in backend %s: they are held as BF16",
+                                w->dequantised[d], dyn_dtype_name((enum dyn_dtype)d), w->model->ops->name);
 }
 
 void weights_release_site(struct model *m, struct site *site)

@@ -8,10 +8,11 @@
 
 struct weights;
 
-struct weights *weights_create(struct model *, void (*progress)(void *ctx, const char *what, double done), void *ctx);
+struct weights *weights_create(
+        struct model *, enum dyn_weights, void (*progress)(void *ctx, const char *what, double done), void *ctx);
 void weights_destroy(struct weights *);
 
-// Quantised tensors become bf16; F32, F16 and BF16 stay.
+// Quantised tensors stay or become bf16, as enum dyn_weights says; F32, F16 and BF16 stay.
 enum dyn_status weights_matrix(
         struct weights *, struct dyn_weight *, int n_out, int n_in, const char *name, struct dyn_error *);
 
@@ -26,6 +27,9 @@ enum dyn_status weights_vector(struct weights *, float **, int n, struct dyn_err
 // After the architecture has asked for all: a tensor that nobody asked for is an error, since it would have changed the
 // answer.
 enum dyn_status weights_check_all_used(struct weights *, struct dyn_error *);
+
+// Says in the log which types became bf16 because no kernel reads them.
+void weights_log_dequantised(const struct weights *);
 
 void weights_release_site(struct model *, struct site *);
 

@@ -1,5 +1,5 @@
 // Times the operations of the CPU backend beside what this machine can do: how fast its threads read memory together,
-// and how many fused multiply-adds they do. Not a test: `bench_kernels [threads] [f32|f16|bf16]` prints tables.
+// and how many fused multiply-adds they do. Not a test: `bench_kernels [threads] [bf16|q4_0|...]` prints tables.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -146,6 +146,22 @@ static void print(const char *what, struct timing t, double bytes, double flops)
 // Operands: made-up weights near those of a model, in memory of the device
 // -------------------------------------------------------------
 
+// Blocks of any bytes, except for the halves that scale them.
+static void quantised(enum dyn_dtype dtype, uint8_t *p, size_t n)
+{
+        size_t block = dyn_dtype_bytes(dtype, dyn_dtype_block(dtype)), at = dtype == DYN_Q6_K ? 208 : 0;
+        bool two = dtype == DYN_Q4_1 || dtype == DYN_Q4_K;
+        uint32_t seed = 1;
+
+        for (size_t i = 0; i < n; i++) {
+                seed = seed * 1664525 + 1013904223;
+                p[i] = (uint8_t)(seed >> 24);
+        }
+        for (size_t i = 0; i < n; i += block)
+                for (size_t k = i + at + 1; k < i + at + (two ? 4 : 2); k += 2)
+                        p[k] = (p[k] & 0x83) | 0x10;
+}
+
 static struct dyn_tensor matrix(enum dyn_dtype dtype, int rows, int columns)
 {
         struct dyn_tensor t = {.dtype = dtype, .n_dims = 2, .shape = {rows, columns, 1, 1}};
@@ -153,6 +169,10 @@ static struct dyn_tensor matrix(enum dyn_dtype dtype, int rows, int columns)
 
         t.bytes = (size_t)rows * dyn_dtype_bytes(dtype, columns);
         t.data = ops->alloc(dev, t.bytes);
+        if (dyn_dtype_block(dtype) > 1) {
+                quantised(dtype, (uint8_t *)t.data, t.bytes);
+                return t;
+        }
         for (size_t i = 0; i < (size_t)rows * (size_t)columns; i++) {
                 seed = seed * 1664525 + 1013904223;
                 if (dtype == DYN_F32)
@@ -439,7 +459,7 @@ int main(int argc, char **argv)
                 .max_context = 32768};
         enum dyn_dtype dtype = DYN_BF16;
 
-        for (int d = DYN_F32; argc > 2 && d <= DYN_BF16; d++)
+        for (int d = DYN_F32; argc > 2 && d < DYN_N_DTYPES; d++)
                 if (strcasecmp(argv[2], dyn_dtype_name((enum dyn_dtype)d)) == 0)
                         dtype = (enum dyn_dtype)d;
         setvbuf(stdout, NULL, _IOLBF, 0);

@@ -11,7 +11,7 @@
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/map.h"
-#include "io/quant.h"
+#include "base/quant.h"
 
 static const char usual_config[] =
         "{\"alpha_pattern\": {}, \"auto_mapping\": null, \"base_model_name_or_path\": \"tiny\", \"bias\": \"none\",\n"

@@ -11,7 +11,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "io/json.h"
-#include "io/quant.h"
+#include "base/quant.h"
 #include "io/safetensors.h"
 
 struct opened {

@@ -57,7 +57,7 @@ static void an_option_not_given_has_its_default(void **state)
         assert_null(c.ready_file);
         assert_null(c.cors_origin);
         assert_int_equal(c.adapter_roots.n, 0);
-        assert_int_equal(c.weights, CONF_WEIGHTS_AUTO);
+        assert_int_equal(c.weights, DYN_WEIGHTS_AUTO);
         assert_string_equal(c.listen, "127.0.0.1:8000");
         assert_string_equal(c.backend, "auto");
         assert_int_equal(c.kv_dtype, DYN_F32);
@@ -81,7 +81,7 @@ static void every_type_of_value_is_read(void **state)
         accepted(&c, "--model=m --threads 7 --kv-memory 1.5G --prefix-cache off --kv-dtype f16 --weights bf16 "
                      "--backend plain --log-format json");
         assert_true(c.threads == 7 && c.kv_memory == 1536u << 20 && !c.prefix_cache && c.kv_dtype == DYN_F16);
-        assert_true(c.weights == CONF_WEIGHTS_BF16 && strcmp(c.backend, "plain") == 0 && c.log_format == CONF_LOG_JSON);
+        assert_true(c.weights == DYN_WEIGHTS_BF16 && strcmp(c.backend, "plain") == 0 && c.log_format == CONF_LOG_JSON);
         conf_finish(&c);
         accepted(&c, "--model=a=b --log-level debug --max-body 2048 --adapter-root x --adapter-root=y");
         assert_string_equal(c.model, "a=b");
@@ -128,7 +128,7 @@ static void a_wrong_value_is_told_with_option_expected_and_found(void **state)
         refused("--model m --max-body 3", "flag --max-body: expected bytes from 1024 to 2147483647, found 3");
         refused("--model m --prefix-cache maybe", "flag --prefix-cache: expected on or off, found \"maybe\"");
         refused("--model m --backend cuda", "flag --backend: expected auto, cpu or plain, found \"cuda\"");
-        refused("--model m --weights native", "flag --weights: expected auto or bf16, found \"native\"");
+        refused("--model m --weights int4", "flag --weights: expected auto, native or bf16, found \"int4\"");
         refused("--model m --kv-dtype f64", "flag --kv-dtype: expected f32 or f16, found \"f64\"");
         refused("--model=", "flag --model: expected a value, found nothing");
         refused("--model", "flag --model: expected a value after it, found none");

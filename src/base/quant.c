@@ -1,96 +1,20 @@
-#include "io/quant.h"
+#include "base/quant.h"
 
 #include <assert.h>
 #include <string.h>
 
+#include "base/half.h"
+
 // One reader for each element type: n_blocks blocks at p into dst. Loops run over a whole block with fixed bounds and
 // without branches, so that the compiler vectorises them. The order of operations is ggml's (reference dequantisers in
 // ggml-quants.c), so that results agree to the bit; the build forbids fused multiply-adds.
-
-static inline float as_float(uint32_t bits)
-{
-        float f;
-
-        memcpy(&f, &bits, sizeof f);
-        return f;
-}
-
-static inline uint32_t as_bits(float f)
-{
-        uint32_t bits;
-
-        memcpy(&bits, &f, sizeof bits);
-        return bits;
-}
-
-// a where the condition holds, else b: without a branch, whatever the compiler thinks of computing both.
-static inline uint32_t choose(int condition, uint32_t a, uint32_t b)
-{
-        uint32_t mask = -(uint32_t)(condition != 0);
-
-        return (a & mask) | (b & ~mask);
-}
-
-// Plain types
-// ---------------------------------------------------------------------------------------------------------------
-
-float quant_bf16_to_f32(uint16_t h)
-{
-        return as_float((uint32_t)h << 16);
-}
-
-// Adding half of what is cut off, less one when the last kept bit is even, rounds to nearest even. NaN stays NaN.
-static inline uint16_t to_bf16(float f)
-{
-        uint32_t u = as_bits(f), rounded = (u + 0x7fff + (u >> 16 & 1)) >> 16;
-
-        return (uint16_t)((u & 0x7fffffff) > 0x7f800000 ? u >> 16 | 0x40 : rounded);
-}
-
-uint16_t quant_f32_to_bf16(float f)
-{
-        return to_bf16(f);
-}
-
-// The exponent is moved from bias 15 to 127; infinities and NaN go to the top. A subnormal half h is h units of 2^-24:
-// placed as the low mantissa bits of 2^-14 (whose unit that is) and then freed of it.
-static inline float from_f16(uint16_t h)
-{
-        uint32_t u = (uint32_t)(h & 0x7fff) << 13, sign = (uint32_t)(h & 0x8000) << 16;
-        uint32_t normal = u + (112u << 23) + (u >= 0x0f800000 ? 112u << 23 : 0);
-        uint32_t small = as_bits(as_float(u + (113u << 23)) - as_float(113u << 23));
-
-        return as_float(choose(u < 0x00800000, small, normal) | sign);
-}
-
-float quant_f16_to_f32(uint16_t h)
-{
-        return from_f16(h);
-}
-
-// Below 2^-14 the result counts units of 2^-24, the last place of 0.5f: the addition rounds. Above, the exponent is
-// moved and the cut is rounded as for bf16; what would be 65520 or more is infinite.
-static inline uint16_t to_f16(float f)
-{
-        uint32_t u = as_bits(f) & 0x7fffffff, sign = as_bits(f) >> 16 & 0x8000;
-        uint32_t small = as_bits(as_float(u) + 0.5f) - as_bits(0.5f);
-        uint32_t normal = (u - (112u << 23) + 0xfff + (u >> 13 & 1)) >> 13;
-        uint32_t top = u > 0x7f800000 ? 0x7e00 | (u >> 13 & 0x3ff) : 0x7c00;
-
-        return (uint16_t)(choose(u >= 0x477ff000, top, choose(u < 0x38800000, small, normal)) | sign);
-}
-
-uint16_t quant_f32_to_f16(float f)
-{
-        return to_f16(f);
-}
 
 static inline float half_at(const uint8_t *p)
 {
         uint16_t h;
 
         memcpy(&h, p, sizeof h);
-        return from_f16(h);
+        return half_from_f16(h);
 }
 
 static void read_f32(float *restrict dst, const uint8_t *restrict p, int64_t n)
@@ -104,7 +28,7 @@ static void read_f16(float *restrict dst, const uint8_t *restrict p, int64_t n)
                 uint16_t h;
 
                 memcpy(&h, p + 2 * i, sizeof h);
-                dst[i] = from_f16(h);
+                dst[i] = half_from_f16(h);
         }
 }
 
@@ -114,7 +38,7 @@ static void read_bf16(float *restrict dst, const uint8_t *restrict p, int64_t n)
                 uint16_t h;
 
                 memcpy(&h, p + 2 * i, sizeof h);
-                dst[i] = as_float((uint32_t)h << 16);
+                dst[i] = half_from_bf16(h);
         }
 }
 
@@ -290,8 +214,8 @@ void quant_from_f32(void *dst, enum dyn_dtype dtype, const float *src, int64_t n
                 memcpy(dst, src, (size_t)n * sizeof *src);
         else if (dtype == DYN_F16)
                 for (int64_t i = 0; i < n; i++)
-                        h[i] = to_f16(src[i]);
+                        h[i] = half_to_f16(src[i]);
         else
                 for (int64_t i = 0; i < n; i++)
-                        h[i] = to_bf16(src[i]);
+                        h[i] = half_to_bf16(src[i]);
 }

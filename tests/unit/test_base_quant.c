@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/quant.h"
+#include "base/half.h"
+#include "base/quant.h"
 
 static uint32_t bits_of(float f)
 {
@@ -74,7 +75,7 @@ static bool is_nan16(unsigned h)
 static void every_half_is_read_exactly(void **state)
 {
         for (unsigned h = 0; h < 0x10000; h++) {
-                float f = quant_f16_to_f32((uint16_t)h);
+                float f = half_from_f16((uint16_t)h);
 
                 if (is_nan16(h))
                         assert_true(isnan(f));
@@ -88,7 +89,7 @@ static void every_half_is_read_exactly(void **state)
 static void every_half_survives_a_round_trip(void **state)
 {
         for (unsigned h = 0; h < 0x10000; h++) {
-                uint16_t back = quant_f32_to_f16(quant_f16_to_f32((uint16_t)h));
+                uint16_t back = half_to_f16(half_from_f16((uint16_t)h));
 
                 if (is_nan16(h))
                         assert_true(is_nan16(back) && back >> 15 == h >> 15);
@@ -128,17 +129,17 @@ static void floats_round_to_the_nearest_half_ties_to_even(void **state)
                         at, nextafterf(at, 1e9f), middle, nextafterf(middle, 0), nextafterf(middle, 1e9f), -middle};
 
                 for (int i = 0; i < 6; i++)
-                        assert_int_equal(quant_f32_to_f16(tries[i]), nearest_half((double)tries[i]));
+                        assert_int_equal(half_to_f16(tries[i]), nearest_half((double)tries[i]));
         }
         for (int i = 0; i < 1000000; i++) {
                 float x = float_of((uint32_t)rand() << 16 ^ (uint32_t)rand());
 
                 if (!isnan(x))
-                        assert_int_equal(quant_f32_to_f16(x), nearest_half((double)x));
+                        assert_int_equal(half_to_f16(x), nearest_half((double)x));
         }
-        assert_int_equal(quant_f32_to_f16(INFINITY), 0x7c00);
-        assert_int_equal(quant_f32_to_f16(-INFINITY), 0xfc00);
-        assert_true(is_nan16(quant_f32_to_f16(NAN)) && is_nan16(quant_f32_to_f16(float_of(0xff800001))));
+        assert_int_equal(half_to_f16(INFINITY), 0x7c00);
+        assert_int_equal(half_to_f16(-INFINITY), 0xfc00);
+        assert_true(is_nan16(half_to_f16(NAN)) && is_nan16(half_to_f16(float_of(0xff800001))));
 }
 
 static void floats_round_to_the_nearest_bf16_ties_to_even(void **state)
@@ -146,13 +147,13 @@ static void floats_round_to_the_nearest_bf16_ties_to_even(void **state)
         for (uint32_t high = 0; high < 0x10000; high++) {
                 static const uint32_t lows[] = {0, 1, 0x7fff, 0x8000, 0x8001, 0xffff};
 
-                assert_int_equal(bits_of(quant_bf16_to_f32((uint16_t)high)), high << 16);
+                assert_int_equal(bits_of(half_from_bf16((uint16_t)high)), high << 16);
                 for (int i = 0; i < 6; i++) {
                         uint32_t u = high << 16 | lows[i], up = lows[i] > 0x8000 || (lows[i] == 0x8000 && high % 2);
-                        uint16_t found = quant_f32_to_bf16(float_of(u));
+                        uint16_t found = half_to_bf16(float_of(u));
 
                         if (isnan(float_of(u)))
-                                assert_true(isnan(quant_bf16_to_f32(found)) && found >> 15 == high >> 15);
+                                assert_true(isnan(half_from_bf16(found)) && found >> 15 == high >> 15);
                         else
                                 assert_int_equal(
                                         found, high + up); // a carry into the exponent is right, up to infinity
@@ -174,8 +175,8 @@ static void runs_convert_as_single_values_do(void **state)
                 memcpy(shifted + 1, h, sizeof h);
                 quant_to_f32(back, d, shifted + 1, 1003);
                 for (int i = 0; i < 1003; i++) {
-                        assert_int_equal(h[i], d == DYN_F16 ? quant_f32_to_f16(f[i]) : quant_f32_to_bf16(f[i]));
-                        assert_true(back[i] == (d == DYN_F16 ? quant_f16_to_f32(h[i]) : quant_bf16_to_f32(h[i])));
+                        assert_int_equal(h[i], d == DYN_F16 ? half_to_f16(f[i]) : half_to_bf16(f[i]));
+                        assert_true(back[i] == (d == DYN_F16 ? half_from_f16(h[i]) : half_from_bf16(h[i])));
                 }
         }
         quant_from_f32(back, DYN_F32, f, 1003);
