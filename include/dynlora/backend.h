@@ -45,6 +45,16 @@ struct dyn_segment {
         struct dyn_term term;
 };
 
+// One of several linear layers that read the same rows: y = W x, then what the segments add.
+struct dyn_linear {
+        float *y; // (n_rows, w->n_out)
+        const struct dyn_weight *w;
+        const struct dyn_segment *segs; // (n_segs)
+        int n_segs;
+};
+
+#define DYN_MAX_PARTS 4 // of one call of linear
+
 #define DYN_PAGE_TOKENS 16 // tokens in a page of the KV cache
 
 // The whole KV cache: one index space of pages for all layers. k and v: (device) (n_layers, n_pages, n_kv_heads,
@@ -126,6 +136,10 @@ struct dyn_backend_ops {
         // n_in), y: (*, n_out). One call covers a site for the whole step: a device may launch once. Source: Chen et
         // al., "Punica: Multi-Tenant LoRA Serving", 2023 (SGMV).
         void (*lowrank)(struct dyn_device *, float *y, const float *x, const struct dyn_segment *segs, int n_segs);
+
+        // gemm for each part and then lowrank for each of its segments, which may overlap and are added in order; the
+        // same bits as one after the other. x: (n_rows, n_in) for all parts. NULL: there is nothing faster than that.
+        void (*linear)(struct dyn_device *, const struct dyn_linear *parts, int n_parts, const float *x, int n_rows);
 
         // y[i] += bias. y: (n_rows, n), bias: (n).
         void (*add_bias)(struct dyn_device *, float *y, const float *bias, int n, int n_rows);

@@ -61,6 +61,7 @@ const struct dyn_backend_ops cpu_fast = {
         .rmsnorm = fast_rmsnorm,
         .gemm = fast_gemm,
         .lowrank = fast_lowrank,
+        .linear = fast_linear,
         .add_bias = fast_add_bias,
         .rope = fast_rope,
         .kv_write = fast_kv_write,

@@ -13,6 +13,8 @@ void fast_lowrank(struct dyn_device *, float *y, const float *x, const struct dy
 enum dyn_status fast_merge(struct dyn_device *, struct dyn_weight *, const struct dyn_tensor *stored,
         const struct dyn_term *terms, int n_terms, struct dyn_error *);
 
+void fast_linear(struct dyn_device *, const struct dyn_linear *parts, int n_parts, const float *x, int n_rows);
+
 void fast_attention(struct dyn_device *, float *out, const float *q, const struct dyn_kv *, int layer, int n_heads,
         const struct dyn_span *spans, int n_spans);
 

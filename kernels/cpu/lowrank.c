@@ -8,6 +8,7 @@
 #include "base/threads.h"
 #include "cpu/device.h"
 #include "cpu/fast.h"
+#include "cpu/lowrank.h"
 #include "cpu/tile.h"
 
 #define UNIT_ROWS  16
@@ -50,8 +51,7 @@ enum dyn_status fast_lowrank_load(struct dyn_device *dev, struct dyn_lowrank *p,
         return DYN_OK;
 }
 
-// v[i][r] = A[r] . x[i] for n ranks from `first` on. x: (n_rows, n_in), v: (n_rows, RANK_TILE)
-static void shrink(const struct dyn_lowrank *p, float *v, const float *x, int n_rows, int first, int n)
+void lowrank_shrink(const struct dyn_lowrank *p, float *v, size_t v_step, const float *x, int n_rows, int first, int n)
 {
         size_t row_bytes = dyn_dtype_bytes(p->dtype, p->n_in);
 
@@ -60,7 +60,7 @@ static void shrink(const struct dyn_lowrank *p, float *v, const float *x, int n_
                                     .x = x,
                                     .x_step = (size_t)p->n_in,
                                     .y = v,
-                                    .y_step = RANK_TILE,
+                                    .y_step = v_step,
                                     .n = p->n_in,
                                     .n_out = n,
                                     .n_rows = n_rows,
@@ -69,7 +69,8 @@ static void shrink(const struct dyn_lowrank *p, float *v, const float *x, int n_
 
 // y[i][o] += weight * scale * sum of B[o][first + r] v[i][r] over n ranks, for n_out outputs from o on. y: (n_rows,
 // p->n_out)
-static void expand(const struct dyn_term *t, float *y, const float *v, int n_rows, int first, int n, int o, int n_out)
+static void expand(const struct dyn_term *t, float *y, const float *v, size_t v_step, int n_rows, int first, int n,
+        int o, int n_out)
 {
         const struct dyn_lowrank *p = t->patch;
         size_t line = TILE_COLUMNS * dyn_dtype_bytes(p->dtype, 1), block = (size_t)p->rank * line;
@@ -79,7 +80,7 @@ static void expand(const struct dyn_term *t, float *y, const float *v, int n_row
                         .b_bytes = line,
                         .block_bytes = block,
                         .c = v,
-                        .c_step = RANK_TILE,
+                        .c_step = v_step,
                         .y = y + o,
                         .y_step = (size_t)p->n_out,
                         .scale = p->scale * t->weight,
@@ -87,6 +88,17 @@ static void expand(const struct dyn_term *t, float *y, const float *v, int n_row
                         .n_out = n_out,
                         .n_rows = n_rows,
                         .ahead = TILE_AHEAD});
+}
+
+static int tile_of(const struct dyn_lowrank *p, int first)
+{
+        return p->rank - first < RANK_TILE ? p->rank - first : RANK_TILE;
+}
+
+void lowrank_expand(const struct dyn_term *t, float *y, const float *v, size_t v_step, int n_rows, int o, int n_out)
+{
+        for (int first = 0; first < t->patch->rank; first += RANK_TILE)
+                expand(t, y, v + first, v_step, n_rows, first, tile_of(t->patch, first), o, n_out);
 }
 
 struct unit {
@@ -129,11 +141,6 @@ static float *y_of(const struct lowrank *l, const struct unit *u)
         return l->y + (size_t)u->first_row * (size_t)u->term.patch->n_out;
 }
 
-static int tile_of(const struct dyn_lowrank *p, int first)
-{
-        return p->rank - first < RANK_TILE ? p->rank - first : RANK_TILE;
-}
-
 static void whole_unit(void *arg, int i)
 {
         const struct lowrank *l = arg;
@@ -144,8 +151,8 @@ static void whole_unit(void *arg, int i)
         for (int first = 0; first < p->rank; first += RANK_TILE) {
                 int n = tile_of(p, first);
 
-                shrink(p, v, x_of(l, &u), u.n_rows, first, n);
-                expand(&u.term, y_of(l, &u), v, u.n_rows, first, n, 0, p->n_out);
+                lowrank_shrink(p, v, RANK_TILE, x_of(l, &u), u.n_rows, first, n);
+                expand(&u.term, y_of(l, &u), v, RANK_TILE, u.n_rows, first, n, 0, p->n_out);
         }
 }
 
@@ -154,7 +161,7 @@ static void some_ranks(void *arg, int i)
         const struct lowrank *l = arg;
         int from = i * RANK_BLOCK, left = l->n - from;
 
-        shrink(l->unit.term.patch, l->v + from, x_of(l, &l->unit), l->unit.n_rows, l->first + from,
+        lowrank_shrink(l->unit.term.patch, l->v + from, RANK_TILE, x_of(l, &l->unit), l->unit.n_rows, l->first + from,
                 left < RANK_BLOCK ? left : RANK_BLOCK);
 }
 
@@ -163,7 +170,7 @@ static void some_outputs(void *arg, int i)
         const struct lowrank *l = arg;
         int from = i * OUT_BLOCK, left = l->unit.term.patch->n_out - from;
 
-        expand(&l->unit.term, y_of(l, &l->unit), l->v, l->unit.n_rows, l->first, l->n, from,
+        expand(&l->unit.term, y_of(l, &l->unit), l->v, RANK_TILE, l->unit.n_rows, l->first, l->n, from,
                 left < OUT_BLOCK ? left : OUT_BLOCK);
 }
 

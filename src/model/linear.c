@@ -7,28 +7,19 @@ static const struct dyn_lowrank *patch_of(const struct model_group *g, const str
         return g->patches != NULL && g->patches[site->index].rank > 0 ? &g->patches[site->index] : NULL;
 }
 
-// What the rows' own adapters add, but for the one that the weight holds already.
-static void add_patches(struct step *s, float *y, const float *x, const struct site *site)
+// What is to be added to W x at a site, behind `n` segments: the rows' own patches, but for the one that the weight
+// holds already; and that one is taken away from the rows that it is not for, in one segment for groups that lie
+// together.
+static int segments_at(struct step *s, const struct site *site, int n)
 {
-        int n = 0;
-
-        for (int i = 0; i < s->in->n_groups; i++) {
+        for (int i = 0; s->patched && i < s->in->n_groups; i++) {
                 const struct model_group *g = &s->in->groups[i];
                 const struct dyn_lowrank *own = patch_of(g, site);
 
                 if (own != NULL && own != site->merged)
                         s->segments[n++] = (struct dyn_segment){g->first_row, g->n_rows, {own, 1}};
         }
-        if (n > 0)
-                s->ops->lowrank(s->dev, y, x, s->segments, n);
-}
-
-// Rows that the merged patch is not for: groups that lie together make one segment.
-static void take_merged_away(struct step *s, float *y, const float *x, const struct site *site)
-{
-        int n = 0;
-
-        for (int i = 0, end = -1; i < s->in->n_groups; i++) {
+        for (int i = 0, end = -1; site->merged != NULL && i < s->in->n_groups; i++) {
                 const struct model_group *g = &s->in->groups[i];
 
                 if (patch_of(g, site) == site->merged)
@@ -39,20 +30,48 @@ static void take_merged_away(struct step *s, float *y, const float *x, const str
                         s->segments[n++] = (struct dyn_segment){g->first_row, g->n_rows, {site->merged, -1}};
                 end = g->first_row + g->n_rows;
         }
-        if (n > 0)
-                s->ops->lowrank(s->dev, y, x, s->segments, n);
+        return n;
+}
+
+// Where the device has nothing faster. A call of lowrank takes segments up to the first that overlaps one before it.
+static void one_after_the_other(struct step *s, const struct dyn_linear *p, const float *x)
+{
+        s->ops->gemm(s->dev, p->y, x, p->w, s->n_rows);
+        for (int i = 0, end; i < p->n_segs; i = end) {
+                for (end = i + 1; end < p->n_segs && p->segs[end].first_row > p->segs[end - 1].first_row; end++)
+                        ;
+                s->ops->lowrank(s->dev, p->y, x, p->segs + i, end - i);
+        }
 }
 
 // A step without adapters costs nothing here, and one whose adapter is merged neither.
-void linear(struct step *s, float *y, const float *x, const struct site *site)
+void linears(struct step *s, const float *x, const struct output *out, int n)
 {
-        s->ops->gemm(s->dev, y, x, &site->weight, s->n_rows);
-        if (s->patched)
-                add_patches(s, y, x, site);
-        if (site->merged != NULL)
-                take_merged_away(s, y, x, site);
-        if (site->bias != NULL)
-                s->ops->add_bias(s->dev, y, site->bias, site->weight.n_out, s->n_rows);
+        struct dyn_linear parts[DYN_MAX_PARTS];
+        int n_segs = 0;
+
+        for (int i = 0; i < n; i++) {
+                const struct site *site = out[i].site;
+                int end = segments_at(s, site, n_segs);
+
+                parts[i] = (struct dyn_linear){out[i].y, &site->weight, s->segments + n_segs, end - n_segs};
+                n_segs = end;
+        }
+        if (s->ops->linear != NULL)
+                s->ops->linear(s->dev, parts, n, x, s->n_rows);
+        for (int i = 0; i < n; i++) {
+                const struct site *site = out[i].site;
+
+                if (s->ops->linear == NULL)
+                        one_after_the_other(s, &parts[i], x);
+                if (site->bias != NULL)
+                        s->ops->add_bias(s->dev, out[i].y, site->bias, site->weight.n_out, s->n_rows);
+        }
+}
+
+static void linear(struct step *s, float *y, const float *x, const struct site *site)
+{
+        linears(s, x, &(struct output){y, site}, 1);
 }
 
 void linear_add(struct step *s, float *x, const float *h, const struct site *site)

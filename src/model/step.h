@@ -40,7 +40,7 @@ struct step {
         float *gate, *up;             // (n_rows, hidden_dim)
         float *sum;                   // (n_rows, dim): what linear_add adds
         float *rope_table;            // (n_rows, head_dim)
-        struct dyn_segment *segments; // (host) (max rows in a step)
+        struct dyn_segment *segments; // (host) (max rows in a step, what linears may need)
 };
 
 struct model {
@@ -65,9 +65,14 @@ struct model {
         struct step step;
 };
 
-// linear.c: y = W x for every row, what each row's adapter adds, the bias. Where a patch lies merged in the weight, its
-// own rows have it already, and from all others it is taken away again.
-void linear(struct step *, float *y, const float *x, const struct site *);
+// linear.c: y = W x for every row, what each row's adapter adds, the bias, for one or several sites that read the same
+// rows. Where a patch lies merged in the weight, its own rows have it already, and from all others it is taken away
+// again.
+struct output {
+        float *y;
+        const struct site *site;
+};
+void linears(struct step *, const float *x, const struct output *, int n);
 
 // x += linear(h).
 void linear_add(struct step *, float *x, const float *h, const struct site *);
