@@ -9,12 +9,14 @@
 //      patches(step, A there) = call [rows not A's] + the same sum without A
 //                               + [rows not A's] (byte bytes_A) + row (rows not A's) bytes_A
 //
-// The difference is linear in what is counted below, so what merging would have gained in a stretch of the past follows
-// exactly from means. It is taken to be what merging gains from here on: traffic is expected to go on for as long as it
-// has lasted (the ski-rental rule: whoever switches when staying has cost as much as switching pays at most a constant
-// factor more than one who knows the future). How long it has lasted is asked of three windows, each eight times as
-// long as the one before, so that a cheap merge is made and left within a second or two, and an expensive one after as
-// much steady traffic as it takes to pay. Compare Wu et al., "dLoRA", OSDI 2024, whose thresholds are constants.
+// The difference is linear in what is counted below, so what merging would have saved follows exactly from means. What
+// was missed so far by not having an adapter merged is what it is expected to bring from here on: traffic is taken to
+// go on for as long as it has (the ski-rental rule: whoever switches when staying has cost as much as switching never
+// pays more than a constant factor of what one pays who knows the future). What speaks against it counts back, but
+// never below nothing, and what speaks for it never above what is needed: so a change of traffic is felt at once,
+// however long the other went on (Page, "Continuous Inspection Schemes", 1954; Borodin, Linial and Saks, "An Optimal
+// On-line Algorithm for Metrical Task System", 1992). Compare Wu et al., "dLoRA", OSDI 2024, whose thresholds are
+// constants.
 #ifndef DYNLORA_ADAPT_MERGE_H
 #define DYNLORA_ADAPT_MERGE_H
 
@@ -29,13 +31,8 @@ enum merge_policy { MERGE_AUTO, MERGE_NEVER, MERGE_ALWAYS };
 // "auto", ...
 const char *merge_policy_name(enum merge_policy);
 
-// The least time from the beginning of a merge to the next that traffic causes. Also the middle window.
+// The least time from the beginning of a merge to the next that traffic causes, and the seconds that means look back.
 #define MERGE_HORIZON 10.0
-
-enum merge_window { MERGE_BRIEF, MERGE_MIDDLE, MERGE_LONG, MERGE_WINDOWS };
-
-// Seconds: an eighth of the horizon, the horizon, eight times the horizon.
-double merge_window_seconds(enum merge_window);
 
 // Measured at start (engine thread) and corrected while it runs.
 struct merge_costs {
@@ -46,42 +43,37 @@ struct merge_costs {
         double restore; // a byte of touched weights, restored
 };
 
-// Means over the steps of a window, later ones counting more (merge_seen_*): of all traffic, and of one version's.
-struct merge_traffic {
-        double steps;   // steps a second; grows from 0, as nothing was seen before the first one
-        double rows;    // rows (tokens) in a step
-        double patched; // share of steps with rows of any adapter
-};
-
-struct merge_share {
-        double present; // share of steps with rows of it
-        double alone;   // share of steps with no other rows
-        double rows;    // rows of it in a step
-};
-
-// An adapter version that traffic was seen for, or that is merged, or that somebody prefers merged.
+// An adapter version that traffic was seen for, or that is merged, or that somebody prefers merged. The means are over
+// the steps of the last horizon, later ones counting more (merge_seen_*): shares are of steps.
 struct merge_candidate {
         uint64_t version;
         size_t bytes;   // of its patches
         size_t touched; // of the weights at the sites that it patches
-        struct merge_share share[MERGE_WINDOWS];
+        double present; // share of steps with rows of it
+        double alone;   // share of steps with no other rows
+        double rows;    // rows (tokens) of it in a step
+        double missed;  // seconds that it would have saved since the last switch, against what is merged
         bool barred;    // must not be merged: mode unmerged, a kind that cannot be, no memory, retired; leaves at once
-        bool preferred; // mode merged, or merged at start: merged at once whatever it costs, unless barred
+        bool preferred; // mode merged, or merged at start: merged at once whatever it costs, unless barred; of several
+                        // the one that is merged stays
 };
 
 struct merge_snapshot {
         enum merge_policy policy;
         struct merge_costs costs;
-        const struct merge_candidate *at; // (n), each version once
+        struct merge_candidate *at; // (n), each version once
         int n;
-        struct merge_traffic traffic[MERGE_WINDOWS];
+        double steps;        // steps a second, of late; grows from 0 when a server starts
+        double rows;         // rows in a step
+        double patched;      // share of steps with rows of any adapter
+        double missed;       // seconds that having nothing merged would have saved since the last switch
         uint64_t merged;     // the version that is merged or being merged, 0: none; without a candidate it leaves
         double since_switch; // since the last merge began; infinity if there was none
 };
 
 struct merge_verdict {
         uint64_t version; // what should be merged, 0: nothing
-        double gain;      // expected, against what is merged now; seconds
+        double gain;      // expected, against what is merged now: what was missed; seconds
         double cost;      // of the switch; seconds
         const char *why;  // a few words for the log and the metrics' label: one of merge_reasons
 };
@@ -89,33 +81,41 @@ struct merge_verdict {
 // Every `why` there is; ends with NULL.
 extern const char *const merge_reasons[];
 
-// What should be merged now. The answer is the same version again when nothing should change. When it is another, or
-// when only time stands in the way of another, gain and cost are that other's. Nothing ever waits for a merge: rows
-// are served per row or corrected meanwhile.
+// What should be merged now. The answer is the same version again when nothing should change; gain and cost are then
+// those of the switch that was closest. Nothing ever waits for a merge: rows are served per row or corrected meanwhile.
 struct merge_verdict merge_decide(const struct merge_snapshot *);
 
-// Seconds a step of the middle window gained on average with that candidate merged against nothing merged; may be
-// below 0.
+// Seconds a step gains on average with that candidate merged against nothing merged; may be below 0.
 double merge_gain(const struct merge_snapshot *, const struct merge_candidate *);
+
+// Seconds that must have been missed before the policy changes from one candidate to another (NULL: nothing merged).
+double merge_needed(
+        const struct merge_snapshot *, const struct merge_candidate *to, const struct merge_candidate *from);
 
 // What was seen: rows by version, forgotten exponentially over wall time
 // ----------------------------------------------------------------------------------------------------------
 
-#define MERGE_SEEN_MAX 256 // versions remembered; one more replaces the one that was silent longest
+#define MERGE_SEEN_MAX 256   // versions remembered; one more replaces the one that was silent longest
+#define MERGE_MEMORY   600.0 // seconds of silence after which a version is no candidate
 
 struct merge_seen;
 
 struct merge_seen *merge_seen_create(void);
 void merge_seen_destroy(struct merge_seen *);
 
-// A step at `now`, which never goes back. versions, rows: (n) in it, the base's rows with version 0; each version once.
+// A step at `now`. versions, rows: (n) in it, the base's rows with version 0; each version once.
 void merge_seen_step(struct merge_seen *, double now, const uint64_t *versions, const int *rows, int n);
 
-// Fills the snapshot's traffic, and the share of a candidate by its version (nothing if it was not seen).
+// Fills steps, rows and patched of the snapshot, and present, alone and rows of a candidate by its version.
 void merge_seen_totals(const struct merge_seen *, double now, struct merge_snapshot *);
 void merge_seen_of(const struct merge_seen *, double now, struct merge_candidate *);
 
-// The versions that were seen within the long window, the latest first, at most max; returns how many.
+// Before each decision, some ten times a second: weighs the steps since the last call and fills `missed`, the
+// snapshot's and its candidates'. Reads costs, merged, and the candidates' version, bytes and touched. Begins anew when
+// another version is merged than at the last call; who is not among the candidates has missed nothing when it is again.
+void merge_seen_weigh(struct merge_seen *, struct merge_snapshot *);
+
+// The versions that were seen within the memory, the latest first, at most max; returns how many.
 int merge_seen_versions(const struct merge_seen *, double now, uint64_t *versions, int max);
 
 #endif

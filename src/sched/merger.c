@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -10,10 +11,11 @@
 // Ids of versions are below, so that a mode in between is never taken for one.
 #define BETWEEN ((uint64_t)1 << 63)
 
-#define DECIDE_NS      50000000 // between two looks at the policy
-#define IDLE_SLICE     0.005    // seconds
+#define DECIDE_NS      100000000 // between two looks at the policy
+#define IDLE_SLICE     0.005     // seconds
 #define LEAST_SLICE    0.0005
-#define MAX_CANDIDATES 64
+#define MAX_KNOWN      1024
+#define MAX_CANDIDATES (MERGE_SEEN_MAX + 2)
 #define MEMORY_KEPT    ((size_t)64 << 20) // a merge leaves the system at least this
 
 // How fast what is measured takes the place of what was believed.
@@ -22,6 +24,11 @@
 #define LEARN_PATCH 0.02
 
 #define BUCKETS 10 // of rows in a step: 1, 2, 4, ...
+
+struct known {
+        uint64_t version;
+        size_t bytes, touched; // as in struct merge_candidate
+};
 
 struct merger {
         struct model *model;
@@ -41,6 +48,8 @@ struct merger {
         uint64_t mode, n_modes;
         double switched; // when the last merge began, seconds of clock_ns; -infinity
         double no_memory_until;
+        struct known known[MAX_KNOWN]; // (n_known), by version
+        int n_known;
         int64_t decided;
 };
 
@@ -206,21 +215,87 @@ static bool barred(const struct dyn_adapter *a)
         return a->refused || atomic_load(&a->unmergeable) || atomic_load(&a->retired) || atomic_load(&a->in_the_way);
 }
 
-static void add_candidate(
-        struct merger *m, struct merge_candidate *at, struct dyn_adapter **adapters, int *n, struct dyn_adapter *a)
+// What is remembered of versions that traffic was seen for, in ascending order: one that no step holds now cannot be
+// asked.
+static struct known *find_known(struct merger *m, uint64_t version)
 {
-        if (a == NULL || *n == MAX_CANDIDATES)
+        int low = 0, high = m->n_known;
+
+        while (low < high) {
+                int mid = (low + high) / 2;
+
+                if (m->known[mid].version < version)
+                        low = mid + 1;
+                else
+                        high = mid;
+        }
+        return &m->known[low];
+}
+
+static bool is_known(const struct merger *m, const struct known *k, uint64_t version)
+{
+        return k < m->known + m->n_known && k->version == version;
+}
+
+static void know(struct merger *m, struct dyn_adapter *a)
+{
+        struct known *k = find_known(m, a->id);
+
+        if (is_known(m, k, a->id) || m->n_known == MAX_KNOWN)
                 return;
-        for (int i = 0; i < *n; i++)
-                if (adapters[i] == a)
-                        return;
-        at[*n] = (struct merge_candidate){.version = a->id,
-                .bytes = a->info.bytes,
-                .touched = touched_bytes(m, a),
-                .barred = barred(a) || now() < m->no_memory_until,
-                .preferred = a == m->preferred};
-        merge_seen_of(m->seen, now(), &at[*n]);
-        adapters[(*n)++] = a;
+        memmove(k + 1, k, (size_t)(m->known + m->n_known - k) * sizeof *k);
+        *k = (struct known){a->id, a->info.bytes, touched_bytes(m, a)};
+        m->n_known++;
+}
+
+// Forgets who has fallen silent.
+static void forget(struct merger *m, const uint64_t *versions, int n)
+{
+        int kept = 0;
+
+        for (int i = 0; i < m->n_known; i++)
+                for (int k = 0; k < n; k++)
+                        if (versions[k] == m->known[i].version) {
+                                m->known[kept++] = m->known[i];
+                                break;
+                        }
+        m->n_known = kept;
+}
+
+static struct merge_candidate *find_candidate(const struct merge_snapshot *s, uint64_t version)
+{
+        for (int i = 0; i < s->n; i++)
+                if (s->at[i].version == version)
+                        return &s->at[i];
+        return NULL;
+}
+
+static void add_candidate(struct merger *m, struct merge_snapshot *s, const struct known *k)
+{
+        struct merge_candidate *c = &s->at[s->n++];
+
+        *c = (struct merge_candidate){
+                .version = k->version, .bytes = k->bytes, .touched = k->touched, .barred = now() < m->no_memory_until};
+        merge_seen_of(m->seen, now(), c);
+}
+
+// An adapter that is in use: the flags that it has now.
+static void ask(struct merger *m, struct merge_snapshot *s, const struct dyn_adapter *a)
+{
+        struct merge_candidate *c = a ? find_candidate(s, a->id) : NULL;
+
+        if (c == NULL)
+                return;
+        c->barred |= barred(a);
+        c->preferred = a == m->preferred;
+}
+
+// Whether somebody asks for it or not.
+static void add_always(struct merger *m, struct merge_snapshot *s, struct dyn_adapter *a)
+{
+        if (a != NULL && find_candidate(s, a->id) == NULL)
+                add_candidate(m, s, &(struct known){a->id, a->info.bytes, touched_bytes(m, a)});
+        ask(m, s, a);
 }
 
 // A merge needs memory for every weight that it touches; what the one before it has is used again.
@@ -258,34 +333,61 @@ static const char *name_of(const struct dyn_adapter *a)
         return a ? a->info.name : "nothing";
 }
 
-// rows: of the last step, whose adapters are all in use.
-static void decide(struct merger *m, const struct merger_rows *rows, int n_rows)
+// Everybody that traffic was seen for, by what is known of them. rows: of the last step, whose adapters are in use.
+static void add_candidates(struct merger *m, struct merge_snapshot *s, const struct merger_rows *rows, int n)
+{
+        uint64_t versions[MERGE_SEEN_MAX];
+        int n_versions = merge_seen_versions(m->seen, now(), versions, MERGE_SEEN_MAX);
+
+        if (m->n_known > MAX_KNOWN - n)
+                forget(m, versions, n_versions);
+        for (int i = 0; i < n; i++)
+                if (rows[i].adapter != NULL)
+                        know(m, rows[i].adapter);
+        for (int i = 0; i < n_versions; i++) {
+                const struct known *k = find_known(m, versions[i]);
+
+                if (is_known(m, k, versions[i]))
+                        add_candidate(m, s, k);
+        }
+        for (int i = 0; i < n; i++)
+                ask(m, s, rows[i].adapter);
+        add_always(m, s, m->target);
+        add_always(m, s, m->preferred);
+}
+
+// The adapter of that version if it is in use; who was chosen for the traffic before and is not now must come again.
+static struct dyn_adapter *in_use(struct merger *m, uint64_t version, const struct merger_rows *rows, int n)
+{
+        if (m->preferred != NULL && m->preferred->id == version)
+                return m->preferred;
+        for (int i = 0; i < n; i++)
+                if (rows[i].adapter != NULL && rows[i].adapter->id == version)
+                        return rows[i].adapter;
+        return m->target;
+}
+
+static void decide(struct merger *m, const struct merger_rows *rows, int n)
 {
         struct merge_candidate at[MAX_CANDIDATES];
-        struct dyn_adapter *adapters[MAX_CANDIDATES], *target = NULL;
-        struct merge_snapshot snapshot = {.policy = m->policy,
+        struct merge_snapshot s = {.policy = m->policy,
                 .costs = m->costs,
                 .at = at,
                 .merged = m->target ? m->target->id : 0,
                 .since_switch = now() - m->switched};
 
         m->decided = clock_ns();
-        add_candidate(m, at, adapters, &snapshot.n, m->target);
-        add_candidate(m, at, adapters, &snapshot.n, m->preferred);
-        for (int i = 0; i < n_rows; i++)
-                add_candidate(m, at, adapters, &snapshot.n, rows[i].adapter);
-        merge_seen_totals(m->seen, now(), &snapshot);
-        struct merge_verdict verdict = merge_decide(&snapshot);
+        add_candidates(m, &s, rows, n);
+        merge_seen_totals(m->seen, now(), &s);
+        merge_seen_weigh(m->seen, &s);
+        struct merge_verdict verdict = merge_decide(&s);
+        struct dyn_adapter *target = verdict.version ? in_use(m, verdict.version, rows, n) : NULL;
 
-        for (int i = 0; i < snapshot.n; i++)
-                if (at[i].version == verdict.version)
-                        target = adapters[i];
         count_decision(m, verdict.why);
         log_debug(
                 "merge policy: %s merged, %s should be: %s (gain %.3g s, switch %.3g s; %d candidates, %.1f rows, %.1f "
                 "steps/s)",
-                name_of(m->target), name_of(target), verdict.why, verdict.gain, verdict.cost, snapshot.n,
-                snapshot.traffic[MERGE_MIDDLE].rows, snapshot.traffic[MERGE_MIDDLE].steps);
+                name_of(m->target), name_of(target), verdict.why, verdict.gain, verdict.cost, s.n, s.rows, s.steps);
         follow(m, target);
 }
 

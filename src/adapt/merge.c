@@ -1,0 +1,167 @@
+#include "adapt/merge.h"
+
+#include <math.h>
+
+// How many times its cost a switch to another adapter must have been worth. An adapter that falls silent as soon as it
+// is merged wastes the merge, but was there for that much longer than the merge takes to pay. Of 1 to 3, all did about
+// as well in tests/bench/policy.
+#define MARGIN 1.5
+
+// Leaving is worth the restore, and this share of the merge that coming back will cost.
+#define WAY_BACK 0.25
+
+// Seconds under which nothing is worth a switch, however cheap: it changes the last digits of everybody's answers.
+#define LEAST 0.05
+
+static const char never[] = "never", barred[] = "barred", preferred[] = "preferred", most_rows[] = "most rows",
+                  pays[] = "pays", loses[] = "loses", too_soon[] = "too soon", costs_more[] = "costs more",
+                  stays[] = "stays", nothing[] = "nothing to merge";
+
+const char *const merge_reasons[] = {
+        never, barred, preferred, most_rows, pays, loses, too_soon, costs_more, stays, nothing, NULL};
+
+const char *merge_policy_name(enum merge_policy policy)
+{
+        static const char *const names[] = {[MERGE_AUTO] = "auto", [MERGE_NEVER] = "never", [MERGE_ALWAYS] = "always"};
+
+        return names[policy];
+}
+
+double merge_gain(const struct merge_snapshot *s, const struct merge_candidate *c)
+{
+        double others = 1 - c->alone;
+
+        return s->costs.call * (s->patched - others) +
+               (double)c->bytes * (s->costs.byte * (c->present - others) + s->costs.row * (2 * c->rows - s->rows));
+}
+
+static double merge_cost(const struct merge_snapshot *s, const struct merge_candidate *c)
+{
+        return c == NULL ? 0 : s->costs.merge * (double)c->touched;
+}
+
+static double restore_cost(const struct merge_snapshot *s, const struct merge_candidate *c)
+{
+        return c == NULL ? 0 : s->costs.restore * (double)c->touched;
+}
+
+static double cost_of(
+        const struct merge_snapshot *s, const struct merge_candidate *to, const struct merge_candidate *from)
+{
+        return to == from ? 0 : merge_cost(s, to) + restore_cost(s, from);
+}
+
+double merge_needed(
+        const struct merge_snapshot *s, const struct merge_candidate *to, const struct merge_candidate *from)
+{
+        double needed = to ? MARGIN * cost_of(s, to, from) : cost_of(s, to, from) + WAY_BACK * merge_cost(s, from);
+
+        return fmax(needed, LEAST);
+}
+
+static const struct merge_candidate *find(const struct merge_snapshot *s, uint64_t version)
+{
+        for (int i = 0; version && i < s->n; i++)
+                if (s->at[i].version == version)
+                        return &s->at[i];
+        return NULL;
+}
+
+static double missed(const struct merge_snapshot *s, const struct merge_candidate *to)
+{
+        return to ? to->missed : s->missed;
+}
+
+static struct merge_verdict verdict(const struct merge_snapshot *s, const struct merge_candidate *to,
+        const struct merge_candidate *from, const char *why)
+{
+        return (struct merge_verdict){.version = to ? to->version : 0,
+                .gain = to == from ? 0 : missed(s, to),
+                .cost = cost_of(s, to, from),
+                .why = why};
+}
+
+// It stays as it is; `next` is what it could have become.
+static struct merge_verdict stay(const struct merge_snapshot *s, const struct merge_candidate *next,
+        const struct merge_candidate *from, const char *why)
+{
+        struct merge_verdict v = verdict(s, next, from, why);
+
+        v.version = from ? from->version : 0;
+        return v;
+}
+
+// The preferred candidate that gains most, or NULL.
+static const struct merge_candidate *best_preferred(const struct merge_snapshot *s)
+{
+        const struct merge_candidate *best = NULL;
+
+        for (int i = 0; i < s->n; i++)
+                if (s->at[i].preferred && !s->at[i].barred &&
+                        (best == NULL || merge_gain(s, &s->at[i]) > merge_gain(s, best)))
+                        best = &s->at[i];
+        return best;
+}
+
+static struct merge_verdict decide_always(const struct merge_snapshot *s, const struct merge_candidate *from)
+{
+        const struct merge_candidate *best = from;
+        double most = from ? from->rows : 0;
+
+        for (int i = 0; i < s->n; i++) {
+                if (!s->at[i].barred && s->at[i].rows > most) {
+                        best = &s->at[i];
+                        most = best->rows;
+                }
+        }
+        if (best == from)
+                return stay(s, from, from, from ? stays : nothing);
+        return s->since_switch >= MERGE_HORIZON ? verdict(s, best, from, most_rows) : stay(s, best, from, too_soon);
+}
+
+// The candidate with the largest share of what it needs; of those that have all of it, the one that gains most.
+static const struct merge_candidate *closest(
+        const struct merge_snapshot *s, const struct merge_candidate *from, double *share)
+{
+        const struct merge_candidate *best = NULL;
+
+        *share = 0;
+        for (int i = 0; i < s->n; i++) {
+                const struct merge_candidate *c = &s->at[i];
+                double of = c == from || c->barred ? 0 : fmin(1, c->missed / merge_needed(s, c, from));
+
+                if (of > *share || (best && of == *share && merge_gain(s, c) > merge_gain(s, best))) {
+                        best = c;
+                        *share = of;
+                }
+        }
+        return best;
+}
+
+static struct merge_verdict decide_auto(const struct merge_snapshot *s, const struct merge_candidate *from)
+{
+        double share;
+        const struct merge_candidate *best = closest(s, from, &share);
+
+        if (share >= 1 && s->since_switch >= MERGE_HORIZON)
+                return verdict(s, best, from, pays);
+        if (from && s->missed >= merge_needed(s, NULL, from))
+                return verdict(s, NULL, from, loses);
+        return stay(s, best, from, share >= 1 ? too_soon : best ? costs_more : from ? stays : nothing);
+}
+
+struct merge_verdict merge_decide(const struct merge_snapshot *s)
+{
+        const struct merge_candidate *from = find(s, s->merged), *first = best_preferred(s);
+        bool leaves = s->merged && (from == NULL || from->barred);
+
+        if (s->policy == MERGE_NEVER)
+                return verdict(s, NULL, from, never);
+        if (from && from->preferred && !leaves)
+                return stay(s, from, from, preferred);
+        if (first)
+                return verdict(s, first, from, preferred);
+        if (leaves)
+                return verdict(s, NULL, from, barred);
+        return s->policy == MERGE_ALWAYS ? decide_always(s, from) : decide_auto(s, from);
+}
