@@ -2,7 +2,6 @@
 
 #include <assert.h>
 #include <stdint.h>
-#include <string.h>
 
 #include "base/alloc.h"
 
@@ -28,10 +27,7 @@ void pool_init(struct pool *p)
 
 void pool_finish(struct pool *p)
 {
-        if (p->last) {
-                assert(p->last->live == 0);
-                mem_unmap(p->last, p->last->bytes);
-        }
+        assert(p->last == NULL);
         pthread_mutex_destroy(&p->lock);
 }
 
@@ -50,17 +46,12 @@ static struct pool_chunk *chunk_with(struct pool *p, size_t room)
 {
         struct pool_chunk *c = p->last;
 
-        if (c && c->live == 0)
-                c->used = ALIGN;
         if (c && c->bytes - c->used >= room)
                 return c;
-        struct pool_chunk *next = chunk_map(room);
-
-        if (next == NULL)
-                return NULL;
-        if (c && c->live == 0)
-                mem_unmap(c, c->bytes);
-        return p->last = next;
+        c = chunk_map(room);
+        if (c)
+                p->last = c;
+        return c;
 }
 
 void *pool_alloc(struct pool *p, size_t bytes)
@@ -80,7 +71,6 @@ void *pool_alloc(struct pool *p, size_t bytes)
         pthread_mutex_unlock(&p->lock);
         if (at == NULL)
                 return NULL;
-        memset(at, 0, room); // the room may have been another block's
         *(struct block *)at = (struct block){.chunk = c};
         return at + ALIGN;
 }
@@ -92,7 +82,10 @@ void pool_free(struct pool *p, void *at)
         struct pool_chunk *c = ((struct block *)((char *)at - ALIGN))->chunk;
 
         pthread_mutex_lock(&p->lock);
-        if (--c->live == 0 && c != p->last)
+        if (--c->live == 0) {
+                if (c == p->last)
+                        p->last = NULL;
                 mem_unmap(c, c->bytes);
+        }
         pthread_mutex_unlock(&p->lock);
 }
