@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdatomic.h>
 
+#include "base/threads.h"
 #include "cpu/device.h"
 
 #define ITEM_BYTES ((size_t)256 << 10) // of the merged matrix
@@ -10,16 +11,21 @@
 struct work {
         struct cpu_merge m;
         cpu_merge_rows *rows;
-        int block; // rows in an item
+        int block;   // rows in an item
+        int members; // of the team
+        int each;    // items for each of them
         atomic_bool broken;
 };
 
+// Items that are taken together lie far apart: members that first touch the same huge page would all fill it with
+// zeros, and keep one.
 static void item(void *arg, int i)
 {
         struct work *work = arg;
-        int first = i * work->block, left = work->m.w->n_out - first;
+        int first = (i % work->members * work->each + i / work->members) * work->block;
+        int left = work->m.w->n_out - first;
 
-        if (!work->rows(&work->m, first, left < work->block ? left : work->block))
+        if (left > 0 && !work->rows(&work->m, first, left < work->block ? left : work->block))
                 atomic_store(&work->broken, true);
 }
 
@@ -28,7 +34,9 @@ enum dyn_status cpu_merge(struct dyn_device *dev, struct dyn_weight *w, const st
 {
         enum dyn_dtype dtype = dyn_dtype_block(stored->dtype) == 1 ? stored->dtype : DYN_BF16;
         size_t row_bytes = dyn_dtype_bytes(dtype, w->n_in), bytes = row_bytes * (size_t)w->n_out;
-        struct work work = {.m = {stored, terms, n_terms, w}, .rows = rows};
+        struct work work = {.m = {stored, terms, n_terms, w, .fresh = w->owned == NULL},
+                .rows = rows,
+                .members = team_size(dev->team)};
 
         for (int i = 0; i < n_terms; i++)
                 assert(terms[i].patch->n_in == w->n_in && terms[i].patch->n_out == w->n_out);
@@ -39,7 +47,8 @@ enum dyn_status cpu_merge(struct dyn_device *dev, struct dyn_weight *w, const st
         w->data = w->owned;
         w->dtype = dtype;
         work.block = cpu_block(dev, w->n_out, row_bytes, ITEM_BYTES);
-        cpu_spread(dev, item, &work, (w->n_out + work.block - 1) / work.block, (double)bytes);
+        work.each = (w->n_out + work.block * work.members - 1) / (work.block * work.members);
+        cpu_spread(dev, item, &work, work.each * work.members, (double)bytes);
         if (!atomic_load(&work.broken))
                 return DYN_OK;
         cpu_restore(dev, w, stored);

@@ -12,6 +12,7 @@ struct cpu_merge {
         const struct dyn_term *terms; // (n_terms)
         int n_terms;
         struct dyn_weight *w; // its data: (n_out, n_in) of a plain dtype, to be written
+        bool fresh;           // nobody has touched that memory yet
 };
 
 // Writes rows first .. first + n - 1 of the merged matrix; false if a value is not finite.

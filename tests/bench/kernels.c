@@ -450,6 +450,149 @@ static void bench_steps(enum dyn_dtype dtype)
         model_free(m);
 }
 
+// Merging all modules of some layers, beside a copy of the same bytes
+// ----------------------------------------------------------------------
+
+#define MAX_MODULES (30 * SITES)
+
+struct layers {
+        const char *name;
+        int n, dim, kv_dim, hidden_dim;
+};
+
+struct merges {
+        struct dyn_tensor stored[MAX_MODULES];
+        struct dyn_weight w[MAX_MODULES];
+        struct dyn_lowrank p[2][MAX_MODULES];
+        int n, which; // modules; the adapter that is merged next
+        double bytes; // of all modules
+        char *copy;   // where they are copied to
+        size_t offset[MAX_MODULES];
+        struct team *team;
+        int n_threads;
+};
+
+static void merge_all(void *arg)
+{
+        struct merges *m = arg;
+
+        for (int i = 0; i < m->n; i++) {
+                struct dyn_term term = {&m->p[m->which][i], 1};
+
+                if (ops->merge(dev, &m->w[i], &m->stored[i], &term, 1, NULL) != DYN_OK)
+                        abort();
+        }
+        m->which ^= 1;
+}
+
+static void restore_all(void *arg)
+{
+        struct merges *m = arg;
+
+        for (int i = 0; i < m->n; i++)
+                ops->restore(dev, &m->w[i], &m->stored[i]);
+}
+
+// Each member copies its part of every module.
+static void copy_part(void *arg, int part)
+{
+        struct merges *m = arg;
+
+        for (int i = 0; i < m->n; i++) {
+                size_t bytes = m->stored[i].bytes / (size_t)m->n_threads, from = bytes * (size_t)part;
+
+                memcpy(m->copy + m->offset[i] + from, (const char *)m->stored[i].data + from, bytes);
+        }
+}
+
+static void copy_all(void *arg)
+{
+        struct merges *m = arg;
+
+        team_run(m->team, copy_part, m, m->n_threads);
+}
+
+static void modules(struct merges *m, const struct layers *l, enum dyn_dtype dtype)
+{
+        const int d = l->dim, kv = l->kv_dim, h = l->hidden_dim;
+        const int shapes[SITES][2] = {{d, d}, {kv, d}, {kv, d}, {d, d}, {h, d}, {h, d}, {d, h}};
+
+        for (m->n = 0; m->n < l->n * SITES; m->n++) {
+                const int *shape = shapes[m->n % SITES];
+
+                m->stored[m->n] = matrix(dtype, shape[0], shape[1]);
+                m->offset[m->n] = (size_t)m->bytes;
+                m->bytes += (double)m->stored[m->n].bytes;
+                ops->weight_load(dev, &m->w[m->n], &m->stored[m->n], NULL);
+        }
+}
+
+// Onto memory that the system gives just then (cold), over another merge (warm), and back, each in every round.
+enum { COPY_COLD, COPY_WARM, MERGE_COLD, MERGE_WARM, RESTORE, MERGE_KINDS };
+
+static void merge_round(struct merges *m, double s[MERGE_KINDS])
+{
+        m->copy = mem_map((size_t)m->bytes);
+        if (m->copy == NULL)
+                abort();
+        s[COPY_COLD] = seconds(copy_all, m);
+        s[COPY_WARM] = seconds(copy_all, m);
+        mem_unmap(m->copy, (size_t)m->bytes);
+        s[MERGE_COLD] = seconds(merge_all, m);
+        s[MERGE_WARM] = seconds(merge_all, m);
+        s[RESTORE] = seconds(restore_all, m);
+}
+
+static void bench_merge(const struct layers *l, enum dyn_dtype dtype, int rank, int n_threads)
+{
+        static const char *const names[] = {"memcpy, cold", "memcpy, warm", "merge, cold", "merge, warm", "restore"};
+        static const int against[] = {COPY_COLD, COPY_WARM, COPY_COLD, COPY_WARM, COPY_WARM};
+        struct merges *m = mem_zalloc(sizeof *m);
+        double round[MERGE_KINDS], s[MERGE_KINDS][REPEATS];
+        struct timing t[MERGE_KINDS];
+        char what[64];
+
+        m->team = team_create(n_threads);
+        m->n_threads = n_threads;
+        modules(m, l, dtype);
+        for (int i = 0; i < 2 * m->n; i++)
+                m->p[i / m->n][i % m->n] = patch(DYN_BF16, m->w[i % m->n].n_out, m->w[i % m->n].n_in, rank);
+        for (int i = -1; i < REPEATS; i++) {
+                merge_round(m, round);
+                for (int kind = 0; i >= 0 && kind < MERGE_KINDS; kind++)
+                        s[kind][i] = round[kind];
+        }
+        for (int kind = 0; kind < MERGE_KINDS; kind++) {
+                double flops = 2.0 * rank * m->bytes / (double)dyn_dtype_bytes(dtype, 1);
+
+                t[kind] = timing(s[kind]);
+                snprintf(what, sizeof what, "%s, rank %d, %s (%.2f)", l->name, rank, names[kind],
+                        t[kind].median / t[against[kind]].median);
+                print(what, t[kind], 2 * m->bytes, kind == MERGE_COLD || kind == MERGE_WARM ? flops : 0);
+        }
+        for (int i = 0; i < m->n; i++) {
+                ops->lowrank_free(dev, &m->p[0][i]);
+                ops->lowrank_free(dev, &m->p[1][i]);
+                ops->weight_free(dev, &m->w[i]);
+                ops->free(dev, (void *)m->stored[i].data);
+        }
+        team_destroy(m->team);
+        mem_free(m);
+}
+
+static void bench_merges(enum dyn_dtype dtype, int n_threads)
+{
+        static const struct layers models[] = {
+                {"SmolLM2-135M", 30, 576, 192, 1536}, {"1.1B, 4 layers", 4, 2048, 256, 5632}};
+        static const int ranks[] = {8, 16, 64};
+
+        for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
+                measure_machine("Merge and restore (ratio to memcpy)", n_threads);
+                for (size_t r = 0; r < sizeof ranks / sizeof *ranks; r++)
+                        bench_merge(&models[i], dtype, ranks[r], n_threads);
+        }
+}
+
 int main(int argc, char **argv)
 {
         static const int shapes[][2] = {{DIM, DIM}, {HIDDEN, DIM}, {DIM, HIDDEN}, {VOCAB, DIM}, {5632, 2048}};
@@ -468,6 +611,7 @@ int main(int argc, char **argv)
         ops = dyn_backend_find("auto");
         if (ops->open(&dev, &options, NULL) != DYN_OK)
                 return 1;
+        bench_merges(dtype, options.n_threads);
         measure_machine("Decode steps of SmolLM2-135M's shape", options.n_threads);
         bench_steps(dtype);
         for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {

@@ -1,0 +1,308 @@
+// Merging in the fast backend. Some columns of A, widened, stay in the first cache while the rows of a block pass: the
+// stored elements of a tile go into registers, every rank adds its product there, and what comes out is narrowed and
+// written once. An element is summed rank by rank and term by term, wherever its tile begins.
+#include <assert.h>
+
+#include "base/alloc.h"
+#include "cpu/fast.h"
+#include "cpu/merge.h"
+#include "cpu/tile.h"
+#include "cpu/vec.h"
+
+// A tile: 12 sums in registers, and a whole line of the written matrix at a time for each row.
+#define ROWS    3
+#define VECS    4
+#define COLUMNS (VECS * VEC)
+
+#define LINE        64                 // bytes
+#define PANEL_BYTES ((size_t)24 << 10) // of A in the first cache
+
+_Static_assert(COLUMNS * sizeof(uint16_t) == LINE, "a tile writes whole lines");
+
+// What all rows of a block share.
+struct block {
+        const struct cpu_merge *m;
+        size_t rank;  // of all terms together
+        float *by;    // (blocks of TILE_COLUMNS rows, rank, TILE_COLUMNS): weight * scale * B
+        float *panel; // (tiles, rank, COLUMNS): A
+        bool stream;  // rows are written past the caches
+        __m256i most; // the largest magnitudes so far, as bits
+};
+
+// The rows of a tile; a block's last row is repeated where fewer are left.
+struct rows {
+        const char *from[ROWS]; // stored
+        const char *next[ROWS]; // what `from` of the rows after these will be
+        char *to[ROWS];
+        const float *by[ROWS];
+};
+
+static void widen(float *to, const char *from, enum dyn_dtype dtype, size_t n, float scale)
+{
+        const size_t size = vec_bytes(dtype);
+        __m256 by = _mm256_set1_ps(scale);
+        size_t k = 0;
+
+        for (; k + VEC <= n; k += VEC)
+                _mm256_storeu_ps(to + k, _mm256_mul_ps(by, vec_load(from + k * size, dtype)));
+        if (k < n)
+                _mm256_storeu_ps(to + k, _mm256_mul_ps(by, vec_load_part(from + k * size, dtype, n - k)));
+}
+
+// The stored elements, widened; the same of the next rows are fetched meanwhile.
+VEC_INLINE void load(const enum dyn_dtype stored, __m256 acc[ROWS][VECS], const struct rows *rows, size_t k)
+{
+        const size_t size = vec_bytes(stored);
+
+        VEC_UNROLL
+        for (int j = 0; j < ROWS; j++) {
+                VEC_UNROLL
+                for (size_t i = 0; i < COLUMNS * size; i += LINE)
+                        _mm_prefetch(rows->next[j] + k * size + i, _MM_HINT_T0);
+                VEC_UNROLL
+                for (size_t i = 0; i < VECS; i++)
+                        acc[j][i] = vec_load(rows->from[j] + (k + i * VEC) * size, stored);
+        }
+}
+
+VEC_INLINE void put(char *to, __m256i v, bool stream)
+{
+        if (stream)
+                _mm256_stream_si256((__m256i *)to, v);
+        else
+                _mm256_storeu_si256((__m256i *)to, v);
+}
+
+// To the nearest even; the upper halves of the result are zero.
+VEC_INLINE __m256i bf16_of(__m256 v)
+{
+        __m256i bits = _mm256_castps_si256(v);
+        __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+
+        bits = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+        return _mm256_srli_epi32(bits, 16);
+}
+
+// Sixteen elements of a 16-bit type.
+VEC_INLINE __m256i narrow(const enum dyn_dtype dtype, __m256 a, __m256 b)
+{
+        if (dtype == DYN_F16)
+                return _mm256_set_m128i(
+                        _mm256_cvtps_ph(b, _MM_FROUND_TO_NEAREST_INT), _mm256_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT));
+        return _mm256_permute4x64_epi64(_mm256_packus_epi32(bf16_of(a), bf16_of(b)), _MM_SHUFFLE(3, 1, 2, 0));
+}
+
+VEC_INLINE void store(
+        const enum dyn_dtype dtype, const __m256 acc[ROWS][VECS], const struct rows *rows, size_t k, bool stream)
+{
+        VEC_UNROLL
+        for (int j = 0; j < ROWS; j++)
+                VEC_UNROLL
+        for (size_t i = 0; i < VECS; i += 2) {
+                char *to = rows->to[j] + (k + i * VEC) * vec_bytes(dtype);
+
+                if (dtype == DYN_F32) {
+                        put(to, _mm256_castps_si256(acc[j][i]), stream);
+                        put(to + sizeof(__m256), _mm256_castps_si256(acc[j][i + 1]), stream);
+                } else {
+                        put(to, narrow(dtype, acc[j][i], acc[j][i + 1]), stream);
+                }
+        }
+}
+
+// The tile from column k on; panel: (rank, COLUMNS).
+VEC_INLINE void tile(const enum dyn_dtype stored, const enum dyn_dtype dtype, struct block *b, const struct rows *rows,
+        const float *panel, size_t k)
+{
+        const float *by0 = rows->by[0], *by1 = rows->by[1], *by2 = rows->by[2];
+        __m256 acc[ROWS][VECS];
+        __m256i most = b->most;
+
+        load(stored, acc, rows, k);
+        for (const float *end = panel + b->rank * COLUMNS; panel < end; panel += COLUMNS) {
+                __m256 by[ROWS] = {_mm256_broadcast_ss(by0), _mm256_broadcast_ss(by1), _mm256_broadcast_ss(by2)};
+
+                VEC_UNROLL
+                for (int j = 0; j < ROWS; j++)
+                        VEC_PIN(by[j]);
+                VEC_UNROLL
+                for (int i = 0; i < VECS; i++) {
+                        __m256 a = _mm256_load_ps(panel + i * VEC);
+
+                        VEC_PIN(a);
+                        VEC_UNROLL
+                        for (int j = 0; j < ROWS; j++)
+                                acc[j][i] = _mm256_fmadd_ps(by[j], a, acc[j][i]);
+                }
+                by0 += TILE_COLUMNS;
+                by1 += TILE_COLUMNS;
+                by2 += TILE_COLUMNS;
+        }
+        VEC_UNROLL
+        for (int j = 0; j < ROWS; j++)
+                VEC_UNROLL
+        for (int i = 0; i < VECS; i++) {
+                __m256i bits = _mm256_and_si256(_mm256_castps_si256(acc[j][i]), _mm256_set1_epi32(0x7fffffff));
+
+                most = _mm256_max_epu32(most, bits);
+        }
+        b->most = most;
+        store(dtype, acc, rows, k, b->stream);
+}
+
+// The last n < COLUMNS columns of the rows, stored as they are written, by way of memory that is as wide as a tile.
+VEC_INLINE void part(
+        const enum dyn_dtype dtype, struct block *b, const struct rows *rows, const float *panel, size_t k, size_t n)
+{
+        const size_t size = vec_bytes(dtype);
+        char from[ROWS][COLUMNS * sizeof(float)] = {0}, to[ROWS][COLUMNS * sizeof(float)];
+        struct rows wide = *rows;
+
+        for (int j = 0; j < ROWS; j++) {
+                memcpy(from[j], rows->from[j] + k * size, n * size);
+                wide.from[j] = from[j];
+                wide.to[j] = to[j];
+        }
+        tile(dtype, dtype, b, &wide, panel, 0);
+        for (int j = 0; j < ROWS; j++)
+                memcpy(rows->to[j] + k * size, to[j], n * size);
+}
+
+// Columns first .. end - 1 of some rows. Rows of a stored type with blocks are whole tiles.
+VEC_INLINE void tiles(const enum dyn_dtype stored, const enum dyn_dtype dtype, struct block *b, const struct rows *rows,
+        size_t first, size_t end)
+{
+        const float *panel = b->panel;
+        size_t k = first;
+
+        for (; k + COLUMNS <= end; k += COLUMNS, panel += b->rank * COLUMNS)
+                tile(stored, dtype, b, rows, panel, k);
+        if (k < end)
+                part(dtype, b, rows, panel, k, end - k);
+}
+
+static void tiles_of(struct block *b, const struct rows *rows, size_t first, size_t end)
+{
+        switch (b->m->stored->dtype) {
+        case DYN_F32:
+                tiles(DYN_F32, DYN_F32, b, rows, first, end);
+                break;
+        case DYN_F16:
+                tiles(DYN_F16, DYN_F16, b, rows, first, end);
+                break;
+        case DYN_BF16:
+                tiles(DYN_BF16, DYN_BF16, b, rows, first, end);
+                break;
+        default:
+                assert(!"a dtype that weight_load takes");
+        }
+}
+
+// weight * scale * B of the outputs in n blocks of TILE_COLUMNS, from block `first` on.
+static void widen_b(struct block *b, size_t first, size_t n)
+{
+        float *to = b->by;
+
+        for (size_t block = first; block < first + n; block++)
+                for (int t = 0; t < b->m->n_terms; t++) {
+                        const struct dyn_lowrank *p = b->m->terms[t].patch;
+                        size_t count = (size_t)p->rank * TILE_COLUMNS, size = vec_bytes(p->dtype);
+
+                        widen(to, (const char *)p->b + block * count * size, p->dtype, count,
+                                p->scale * b->m->terms[t].weight);
+                        to += count;
+                }
+}
+
+// Columns first .. end - 1 of A; the last tile has zeros behind them.
+static void widen_a(struct block *b, size_t first, size_t end)
+{
+        float *to = b->panel;
+
+        for (size_t k = first; k < end; k += COLUMNS) {
+                size_t n = end - k < COLUMNS ? end - k : COLUMNS;
+
+                for (int t = 0; t < b->m->n_terms; t++) {
+                        const struct dyn_lowrank *p = b->m->terms[t].patch;
+                        size_t size = vec_bytes(p->dtype), row_bytes = size * (size_t)p->n_in;
+                        const char *from = (const char *)p->a + k * size;
+
+                        for (int r = 0; r < p->rank; r++, from += row_bytes, to += COLUMNS) {
+                                if (n < COLUMNS)
+                                        memset(to, 0, COLUMNS * sizeof *to);
+                                widen(to, from, p->dtype, n, 1);
+                        }
+                }
+        }
+}
+
+// The rows of a tile that begins with row o of a block whose last one is `last`.
+static struct rows rows_from(const struct block *b, size_t o, size_t last, size_t first_block)
+{
+        const struct dyn_weight *w = b->m->w;
+        size_t from_bytes = dyn_dtype_bytes(b->m->stored->dtype, w->n_in);
+        size_t to_bytes = dyn_dtype_bytes(w->dtype, w->n_in);
+        struct rows rows;
+
+        for (size_t j = 0; j < ROWS; j++) {
+                size_t row = o + j < last ? o + j : last;
+
+                rows.from[j] = (const char *)b->m->stored->data + row * from_bytes;
+                rows.next[j] = rows.from[j] + ROWS * from_bytes;
+                rows.to[j] = (char *)w->owned + row * to_bytes;
+                rows.by[j] = b->by + (row / TILE_COLUMNS - first_block) * b->rank * TILE_COLUMNS + row % TILE_COLUMNS;
+        }
+        return rows;
+}
+
+// Whether all that was written is finite: below what is rounded to infinity.
+static bool all_finite(__m256i most, enum dyn_dtype dtype)
+{
+        static const uint32_t infinite[] = {[DYN_F32] = 0x7f800000, [DYN_F16] = 0x477ff000, [DYN_BF16] = 0x7f7f8000};
+        uint32_t found[VEC];
+        bool finite = true;
+
+        _mm256_storeu_si256((__m256i *)found, most);
+        for (int i = 0; i < VEC; i++)
+                finite &= found[i] < infinite[dtype];
+        return finite;
+}
+
+// Rows that begin at a line go past the caches: nothing is read to be written over. Fresh memory is in a cache already,
+// where the system has just filled it with zeros.
+static bool merge_rows(const struct cpu_merge *m, int first_row, int n_rows)
+{
+        size_t first = (size_t)first_row, last = first + (size_t)n_rows - 1, n_in = (size_t)m->w->n_in;
+        size_t first_block = first / TILE_COLUMNS, n_blocks = last / TILE_COLUMNS - first_block + 1;
+        struct block b = {.m = m, .stream = n_in % COLUMNS == 0 && !m->fresh};
+
+        for (int t = 0; t < m->n_terms; t++)
+                b.rank += (size_t)m->terms[t].patch->rank;
+        size_t tile_bytes = b.rank * COLUMNS * sizeof(float);
+        size_t by_bytes = b.rank * TILE_COLUMNS * sizeof(float) * n_blocks;
+        size_t n_tiles = PANEL_BYTES / (tile_bytes + 1) + 1, columns = n_tiles * COLUMNS;
+        char *memory = mem_alloc(n_tiles * tile_bytes + by_bytes + LINE);
+
+        b.panel = (float *)(((uintptr_t)memory + LINE - 1) / LINE * LINE);
+        b.by = b.panel + n_tiles * b.rank * COLUMNS;
+        widen_b(&b, first_block, n_blocks);
+        for (size_t k = 0; k < n_in; k += columns) {
+                size_t end = n_in - k < columns ? n_in : k + columns;
+
+                widen_a(&b, k, end);
+                for (size_t o = first; o <= last; o += ROWS) {
+                        struct rows rows = rows_from(&b, o, last, first_block);
+
+                        tiles_of(&b, &rows, k, end);
+                }
+        }
+        _mm_sfence();
+        mem_free(memory);
+        return all_finite(b.most, m->w->dtype);
+}
+
+enum dyn_status fast_merge(struct dyn_device *dev, struct dyn_weight *w, const struct dyn_tensor *stored,
+        const struct dyn_term *terms, int n_terms, struct dyn_error *err)
+{
+        return cpu_merge(dev, w, stored, terms, n_terms, merge_rows, err);
+}
