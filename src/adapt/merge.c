@@ -10,8 +10,10 @@
 // Leaving is worth the restore, and this share of the merge that coming back will cost.
 #define WAY_BACK 0.25
 
-// Seconds under which nothing is worth a switch, however cheap: it changes the last digits of everybody's answers.
-#define LEAST 0.05
+// Seconds under which a merge is not worth it, however cheap: it changes the last digits of everybody's answers. And
+// under which nothing is worth a change.
+#define LEAST_MERGE 0.05
+#define LEAST       1e-3
 
 static const char never[] = "never", barred[] = "barred", preferred[] = "preferred", most_rows[] = "most rows",
                   pays[] = "pays", loses[] = "loses", too_soon[] = "too soon", costs_more[] = "costs more",
@@ -54,9 +56,9 @@ static double cost_of(
 double merge_needed(
         const struct merge_snapshot *s, const struct merge_candidate *to, const struct merge_candidate *from)
 {
-        double needed = to ? MARGIN * cost_of(s, to, from) : cost_of(s, to, from) + WAY_BACK * merge_cost(s, from);
-
-        return fmax(needed, LEAST);
+        if (to != NULL)
+                return fmax(MARGIN * cost_of(s, to, from), LEAST_MERGE);
+        return fmax(cost_of(s, to, from) + WAY_BACK * merge_cost(s, from), LEAST);
 }
 
 static const struct merge_candidate *find(const struct merge_snapshot *s, uint64_t version)
