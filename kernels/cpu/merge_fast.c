@@ -4,6 +4,7 @@
 #include <assert.h>
 
 #include "base/alloc.h"
+#include "base/quant.h"
 #include "cpu/fast.h"
 #include "cpu/merge.h"
 #include "cpu/tile.h"
@@ -15,6 +16,7 @@
 #define COLUMNS (VECS * VEC)
 
 #define LINE        64                 // bytes
+#define WIDEST      256                // elements in a block of any quantised type
 #define PANEL_BYTES ((size_t)24 << 10) // of A in the first cache
 
 _Static_assert(COLUMNS * sizeof(uint16_t) == LINE, "a tile writes whole lines");
@@ -25,6 +27,7 @@ struct block {
         size_t rank;  // of all terms together
         float *by;    // (blocks of TILE_COLUMNS rows, rank, TILE_COLUMNS): weight * scale * B
         float *panel; // (tiles, rank, COLUMNS): A
+        float *wide;  // (ROWS, columns of the panel): stored elements that are quantised
         bool stream;  // rows are written past the caches
         __m256i most; // the largest magnitudes so far, as bits
 };
@@ -168,7 +171,7 @@ VEC_INLINE void part(
                 memcpy(rows->to[j] + k * size, to[j], n * size);
 }
 
-// Columns first .. end - 1 of some rows. Rows of a stored type with blocks are whole tiles.
+// Columns first .. end - 1 of some rows. Quantised rows come widened, and are whole tiles.
 VEC_INLINE void tiles(const enum dyn_dtype stored, const enum dyn_dtype dtype, struct block *b, const struct rows *rows,
         size_t first, size_t end)
 {
@@ -194,7 +197,7 @@ static void tiles_of(struct block *b, const struct rows *rows, size_t first, siz
                 tiles(DYN_BF16, DYN_BF16, b, rows, first, end);
                 break;
         default:
-                assert(!"a dtype that weight_load takes");
+                tiles(DYN_F32, DYN_BF16, b, rows, first, end);
         }
 }
 
@@ -255,6 +258,20 @@ static struct rows rows_from(const struct block *b, size_t o, size_t last, size_
         return rows;
 }
 
+// Quantised elements first .. end - 1 of the rows, as f32.
+static void widen_stored(const struct block *b, struct rows *rows, size_t first, size_t end)
+{
+        enum dyn_dtype stored = b->m->stored->dtype;
+        size_t n = end - first, skip = dyn_dtype_bytes(stored, (int64_t)first);
+
+        for (size_t j = 0; j < ROWS; j++) {
+                float *wide = b->wide + j * n;
+
+                quant_to_f32(wide, stored, rows->from[j] + skip, (int64_t)n);
+                rows->from[j] = rows->next[j] = (const char *)(wide - first);
+        }
+}
+
 // Whether all that was written is finite: below what is rounded to infinity.
 static bool all_finite(__m256i most, enum dyn_dtype dtype)
 {
@@ -280,11 +297,17 @@ static bool merge_rows(const struct cpu_merge *m, int first_row, int n_rows)
                 b.rank += (size_t)m->terms[t].patch->rank;
         size_t tile_bytes = b.rank * COLUMNS * sizeof(float);
         size_t by_bytes = b.rank * TILE_COLUMNS * sizeof(float) * n_blocks;
-        size_t n_tiles = PANEL_BYTES / (tile_bytes + 1) + 1, columns = n_tiles * COLUMNS;
-        char *memory = mem_alloc(n_tiles * tile_bytes + by_bytes + LINE);
+        bool quantised = dyn_dtype_block(m->stored->dtype) > 1;
+        size_t n_tiles = PANEL_BYTES / (tile_bytes + 1) + 1;
+
+        if (quantised) // whole blocks, of up to WIDEST elements
+                n_tiles = (n_tiles + WIDEST / COLUMNS - 1) / (WIDEST / COLUMNS) * (WIDEST / COLUMNS);
+        size_t columns = n_tiles * COLUMNS, wide_bytes = quantised ? ROWS * columns * sizeof(float) : 0;
+        char *memory = mem_alloc(n_tiles * tile_bytes + by_bytes + wide_bytes + LINE);
 
         b.panel = (float *)(((uintptr_t)memory + LINE - 1) / LINE * LINE);
         b.by = b.panel + n_tiles * b.rank * COLUMNS;
+        b.wide = b.by + by_bytes / sizeof(float);
         widen_b(&b, first_block, n_blocks);
         for (size_t k = 0; k < n_in; k += columns) {
                 size_t end = n_in - k < columns ? n_in : k + columns;
@@ -293,6 +316,8 @@ static bool merge_rows(const struct cpu_merge *m, int first_row, int n_rows)
                 for (size_t o = first; o <= last; o += ROWS) {
                         struct rows rows = rows_from(&b, o, last, first_block);
 
+                        if (quantised)
+                                widen_stored(&b, &rows, k, end);
                         tiles_of(&b, &rows, k, end);
                 }
         }

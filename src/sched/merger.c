@@ -274,8 +274,10 @@ static void add_candidate(struct merger *m, struct merge_snapshot *s, const stru
 {
         struct merge_candidate *c = &s->at[s->n++];
 
-        *c = (struct merge_candidate){
-                .version = k->version, .bytes = k->bytes, .touched = k->touched, .barred = now() < m->no_memory_until};
+        *c = (struct merge_candidate){.version = k->version,
+                .bytes = k->bytes,
+                .touched = k->touched,
+                .barred = now() < m->no_memory_until && k->version != s->merged};
         merge_seen_of(m->seen, now(), c);
 }
 

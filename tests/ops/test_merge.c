@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/quant.h"
 #include "cpu/half.h"
 
 #define MAX_TERMS 3
@@ -395,6 +396,45 @@ static void merged_answers_are_those_of_the_patch_beside_it(void **state)
                 }
 }
 
+// A quantised matrix merges as its values in f32 do, narrowed once at the end; the values are base/quant.h's, which has
+// tests of its own. restore gives the blocks back.
+static void quantised_matrix_merges_into_bf16(void **state)
+{
+        static const enum dyn_dtype dtypes[] = {DYN_Q4_0, DYN_Q4_1, DYN_Q8_0, DYN_Q4_K, DYN_Q6_K};
+        static const int ranks[MAX_TERMS] = {16, 3};
+
+        for (int b = 0; b < N_BACKENDS; b++)
+                for (int d = 0; d < 5; d++) {
+                        struct site s = site(DYN_F32, DYN_F16, 67, 1280, ranks);
+                        size_t n = (size_t)s.n_out * (size_t)s.n_in, bytes = dyn_dtype_bytes(dtypes[d], (int64_t)n);
+                        uint8_t *blocks = test_malloc(bytes);
+                        struct dyn_tensor stored = {dtypes[d], 2, {s.n_out, s.n_in, 1, 1}, blocks, bytes};
+
+                        for (size_t i = 0; i < bytes; i++) // numbers below 2 wherever a scale in f16 may be
+                                blocks[i] = (uint8_t)(ops_random() & 0x3f);
+                        quant_to_f32((float *)s.stored.t.data, dtypes[d], blocks, (int64_t)n);
+                        struct loaded wide = load(ops_backends[b], 2, &s), l = load(ops_backends[b], 2, &s);
+
+                        merge_all(&wide);
+                        l.o.ops->weight_free(l.o.dev, &l.w);
+                        assert_int_equal(l.o.ops->weight_load(l.o.dev, &l.w, &stored, NULL), DYN_OK);
+                        for (int t = 0; t < s.n_terms; t++)
+                                l.terms[t].patch = &l.p[t];
+                        assert_int_equal(l.o.ops->merge(l.o.dev, &l.w, &stored, l.terms, s.n_terms, NULL), DYN_OK);
+                        assert_int_equal(l.w.dtype, DYN_BF16);
+                        for (size_t i = 0; i < n; i++)
+                                assert_int_equal(
+                                        ((const uint16_t *)l.w.data)[i], half_to_bf16(((const float *)wide.w.data)[i]));
+                        l.o.ops->restore(l.o.dev, &l.w, &stored);
+                        assert_int_equal(l.w.dtype, dtypes[d]);
+                        assert_ptr_equal(l.w.data, blocks);
+                        loaded_free(&wide);
+                        loaded_free(&l);
+                        site_free(&s);
+                        test_free(blocks);
+                }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -405,6 +445,7 @@ int main(void)
                 cmocka_unit_test(restore_gives_the_memory_back),
                 cmocka_unit_test(sum_that_the_type_cannot_hold_is_refused_and_restored),
                 cmocka_unit_test(merged_answers_are_those_of_the_patch_beside_it),
+                cmocka_unit_test(quantised_matrix_merges_into_bf16),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
