@@ -2,43 +2,27 @@
 
 #include <assert.h>
 #include <math.h>
-#include <string.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "sched/census.h"
+#include "sched/costs.h"
 
 // Ids of versions are below, so that a mode in between is never taken for one.
 #define BETWEEN ((uint64_t)1 << 63)
 
-#define DECIDE_NS      100000000 // between two looks at the policy
-#define IDLE_SLICE     0.005     // seconds
-#define LEAST_SLICE    0.0005
-#define MAX_KNOWN      1024
-#define MAX_CANDIDATES (MERGE_SEEN_MAX + 2)
-#define MEMORY_KEPT    ((size_t)64 << 20) // a merge leaves the system at least this
-
-// How fast what is measured takes the place of what was believed.
-#define LEARN_SITE  0.02
-#define LEARN_STEP  0.1
-#define LEARN_PATCH 0.02
-
-#define BUCKETS 10 // of rows in a step: 1, 2, 4, ...
-
-struct known {
-        uint64_t version;
-        size_t bytes, touched; // as in struct merge_candidate
-};
+#define DECIDE_NS   100000000 // between two looks at the policy
+#define IDLE_SLICE  0.005     // seconds
+#define LEAST_SLICE 0.0005
+#define MEMORY_KEPT ((size_t)64 << 20) // a merge leaves the system at least this
 
 struct merger {
         struct model *model;
         enum merge_policy policy;
         struct engine_metrics *metrics;
-        struct merge_seen *seen;
-        struct merge_costs profiled, costs;
-        double patch_factor;   // costs of patches, measured over profiled
-        double plain[BUCKETS]; // seconds of a decode step that no patch was applied in, 0: never seen
-        double step;           // seconds of a step of late
+        struct costs costs;
+        struct census census;
 
         struct dyn_adapter *preferred, *nominated; // pinned and in use, or NULL: kept merged; merged once
         struct dyn_adapter *target;                // what should lie in the weights; NULL: nothing
@@ -48,8 +32,6 @@ struct merger {
         uint64_t mode, n_modes;
         double switched; // when the last merge began, seconds of clock_ns; -infinity
         double no_memory_until;
-        struct known known[MAX_KNOWN]; // (n_known), by version
-        int n_known;
         int64_t decided;
 };
 
@@ -151,11 +133,6 @@ static void arrive(struct merger *m)
                 m->target ? m->target->info.name : "", m->written);
 }
 
-static void learn(double *believed, double measured, double speed)
-{
-        *believed += speed * (measured - *believed);
-}
-
 static void give_up(struct merger *m, enum dyn_status st, const struct dyn_error *err)
 {
         atomic_store(&m->target->unmerged_because, st == DYN_NO_MEMORY ? "the device has no memory for merged weights"
@@ -177,12 +154,12 @@ static bool visit(struct merger *m, int site)
         if (wanted == there)
                 return false;
         double began = now();
-        double bytes = (double)model_merged_bytes(m->model, site);
+        size_t bytes = model_merged_bytes(m->model, site);
 
         m->mode = BETWEEN | ++m->n_modes;
         if (wanted == NULL) {
                 model_restore(m->model, site);
-                learn(&m->costs.restore, (now() - began) / bytes, LEARN_SITE);
+                costs_saw_restore(&m->costs, bytes, now() - began);
                 return true;
         }
         enum dyn_status st = model_merge(m->model, site, wanted, &err);
@@ -191,8 +168,8 @@ static bool visit(struct merger *m, int site)
                 give_up(m, st, &err);
                 return true;
         }
-        m->written += (size_t)bytes;
-        learn(&m->costs.merge, (now() - began) / bytes, LEARN_SITE);
+        m->written += bytes;
+        costs_saw_merge(&m->costs, bytes, now() - began);
         return true;
 }
 
@@ -215,89 +192,17 @@ static bool barred(const struct dyn_adapter *a)
         return a->refused || atomic_load(&a->unmergeable) || atomic_load(&a->retired) || atomic_load(&a->in_the_way);
 }
 
-// What is remembered of versions that traffic was seen for, in ascending order: one that no step holds now cannot be
-// asked.
-static struct known *find_known(struct merger *m, uint64_t version)
+// The flags that an adapter in use has now.
+static void ask(const struct merger *m, struct merge_candidate *c, const struct dyn_adapter *a)
 {
-        int low = 0, high = m->n_known;
-
-        while (low < high) {
-                int mid = (low + high) / 2;
-
-                if (m->known[mid].version < version)
-                        low = mid + 1;
-                else
-                        high = mid;
-        }
-        return &m->known[low];
-}
-
-static bool is_known(const struct merger *m, const struct known *k, uint64_t version)
-{
-        return k < m->known + m->n_known && k->version == version;
-}
-
-static void know(struct merger *m, struct dyn_adapter *a)
-{
-        struct known *k = find_known(m, a->id);
-
-        if (is_known(m, k, a->id) || m->n_known == MAX_KNOWN)
-                return;
-        memmove(k + 1, k, (size_t)(m->known + m->n_known - k) * sizeof *k);
-        *k = (struct known){a->id, a->info.bytes, touched_bytes(m, a)};
-        m->n_known++;
-}
-
-// Forgets who has fallen silent.
-static void forget(struct merger *m, const uint64_t *versions, int n)
-{
-        int kept = 0;
-
-        for (int i = 0; i < m->n_known; i++)
-                for (int k = 0; k < n; k++)
-                        if (versions[k] == m->known[i].version) {
-                                m->known[kept++] = m->known[i];
-                                break;
-                        }
-        m->n_known = kept;
-}
-
-static struct merge_candidate *find_candidate(const struct merge_snapshot *s, uint64_t version)
-{
-        for (int i = 0; i < s->n; i++)
-                if (s->at[i].version == version)
-                        return &s->at[i];
-        return NULL;
-}
-
-static void add_candidate(struct merger *m, struct merge_snapshot *s, const struct known *k)
-{
-        struct merge_candidate *c = &s->at[s->n++];
-
-        *c = (struct merge_candidate){.version = k->version,
-                .bytes = k->bytes,
-                .touched = k->touched,
-                .barred = now() < m->no_memory_until && k->version != s->merged};
-        merge_seen_of(m->seen, now(), c);
-}
-
-// An adapter that is in use: the flags that it has now.
-static void ask(struct merger *m, struct merge_snapshot *s, const struct dyn_adapter *a)
-{
-        struct merge_candidate *c = a ? find_candidate(s, a->id) : NULL;
-
-        if (c == NULL)
-                return;
-        c->barred |= barred(a);
+        c->barred = barred(a) || (now() < m->no_memory_until && a != m->target);
         c->preferred = a == m->preferred;
 }
 
-// Whether somebody asks for it or not.
-static void add_always(struct merger *m, struct merge_snapshot *s, struct dyn_adapter *a)
+static void ask_always(struct merger *m, struct merge_snapshot *s, struct dyn_adapter *a)
 {
-        if (a != NULL && find_candidate(s, a->id) == NULL)
-                add_candidate(m, s, &(struct known){a->id, a->info.bytes, touched_bytes(m, a)});
-        ask(m, s, a);
+        if (a != NULL)
+                ask(m, census_add(&m->census, now(), s, a->id, a->info.bytes, touched_bytes(m, a)), a);
 }
 
 // A merge needs memory for every weight that it touches; what the one before it has is used again.
@@ -335,27 +240,23 @@ static const char *name_of(const struct dyn_adapter *a)
         return a ? a->info.name : "nothing";
 }
 
-// Everybody that traffic was seen for, by what is known of them. rows: of the last step, whose adapters are in use.
-static void add_candidates(struct merger *m, struct merge_snapshot *s, const struct merger_rows *rows, int n)
+// rows: of the last step, whose adapters are in use.
+static void gather(struct merger *m, struct merge_snapshot *s, const struct merger_rows *rows, int n)
 {
-        uint64_t versions[MERGE_SEEN_MAX];
-        int n_versions = merge_seen_versions(m->seen, now(), versions, MERGE_SEEN_MAX);
+        struct merge_candidate *c;
 
-        if (m->n_known > MAX_KNOWN - n)
-                forget(m, versions, n_versions);
-        for (int i = 0; i < n; i++)
-                if (rows[i].adapter != NULL)
-                        know(m, rows[i].adapter);
-        for (int i = 0; i < n_versions; i++) {
-                const struct known *k = find_known(m, versions[i]);
+        for (int i = 0; i < n; i++) {
+                struct dyn_adapter *a = rows[i].adapter;
 
-                if (is_known(m, k, versions[i]))
-                        add_candidate(m, s, k);
+                if (a != NULL)
+                        census_know(&m->census, now(), a->id, a->info.bytes, touched_bytes(m, a));
         }
+        census_fill(&m->census, now(), s);
         for (int i = 0; i < n; i++)
-                ask(m, s, rows[i].adapter);
-        add_always(m, s, m->target);
-        add_always(m, s, m->preferred);
+                if (rows[i].adapter != NULL && (c = census_find(s, rows[i].adapter->id)) != NULL)
+                        ask(m, c, rows[i].adapter);
+        ask_always(m, s, m->target);
+        ask_always(m, s, m->preferred);
 }
 
 // The adapter of that version if it is in use; who was chosen for the traffic before and is not now must come again.
@@ -371,17 +272,16 @@ static struct dyn_adapter *in_use(struct merger *m, uint64_t version, const stru
 
 static void decide(struct merger *m, const struct merger_rows *rows, int n)
 {
-        struct merge_candidate at[MAX_CANDIDATES];
+        struct merge_candidate at[MERGE_SEEN_MAX + 2]; // all seen, what is merged, who is preferred
         struct merge_snapshot s = {.policy = m->policy,
-                .costs = m->costs,
+                .costs = m->costs.now,
                 .at = at,
                 .merged = m->target ? m->target->id : 0,
                 .since_switch = now() - m->switched};
 
         m->decided = clock_ns();
-        add_candidates(m, &s, rows, n);
-        merge_seen_totals(m->seen, now(), &s);
-        merge_seen_weigh(m->seen, &s);
+        gather(m, &s, rows, n);
+        merge_seen_weigh(m->census.seen, &s);
         struct merge_verdict verdict = merge_decide(&s);
         struct dyn_adapter *target = verdict.version ? in_use(m, verdict.version, rows, n) : NULL;
 
@@ -393,48 +293,23 @@ static void decide(struct merger *m, const struct merger_rows *rows, int n)
         follow(m, target);
 }
 
-// What the formula of adapt/merge.h says that patches cost in this step.
-static double patch_seconds(const struct merger *m, const struct merger_rows *rows, int n)
+// What patches were applied in a step.
+static struct costs_rows applied(const struct merger *m, const struct merger_rows *rows, int n)
 {
-        const struct merge_costs *c = &m->profiled;
+        struct costs_rows found = {0};
         int others = 0;
-        double seconds = 0;
 
         for (int i = 0; i < n; i++) {
                 const struct dyn_adapter *a = rows[i].adapter;
 
+                found.n += rows[i].n;
                 others += a != m->target ? rows[i].n : 0;
                 if (a != NULL && a != m->target)
-                        seconds += (double)a->info.bytes * (c->byte + c->row * rows[i].n);
+                        costs_patch(&found, a->info.bytes, rows[i].n);
         }
         if (m->target != NULL && others > 0)
-                seconds += (double)m->target->info.bytes * (c->byte + c->row * others);
-        return seconds > 0 ? seconds + c->call : 0;
-}
-
-// Costs of patches from the difference between decode steps with and without.
-static void learn_patches(struct merger *m, const struct merger_rows *rows, int n, double seconds)
-{
-        double predicted = patch_seconds(m, rows, n);
-        int total = 0, bucket = 0;
-
-        for (int i = 0; i < n; i++)
-                total += rows[i].n;
-        while (bucket < BUCKETS - 1 && total >> (bucket + 1) > 0)
-                bucket++;
-        double *plain = &m->plain[bucket];
-
-        if (predicted == 0) {
-                *plain = *plain > 0 ? *plain + LEARN_STEP * (seconds - *plain) : seconds;
-                return;
-        }
-        if (*plain == 0)
-                return;
-        learn(&m->patch_factor, fmin(fmax((seconds - *plain) / predicted, 0), 4), LEARN_PATCH);
-        m->patch_factor = fmax(m->patch_factor, 0.25);
-        m->costs.call = m->profiled.call * m->patch_factor;
-        m->costs.byte = m->profiled.byte * m->patch_factor;
-        m->costs.row = m->profiled.row * m->patch_factor;
+                costs_patch(&found, m->target->info.bytes, others);
+        return found;
 }
 
 static void count_mode(struct merger *m, const struct merger_rows *rows, int n)
@@ -467,10 +342,10 @@ void merger_saw(struct merger *m, const struct merger_rows *rows, int n, double 
                 versions[i] = rows[i].adapter ? rows[i].adapter->id : 0;
                 counts[i] = rows[i].n;
         }
-        merge_seen_step(m->seen, now(), versions, counts, n);
-        m->step = m->step > 0 ? m->step + LEARN_STEP * (seconds - m->step) : seconds;
-        if (decode && !switching(m))
-                learn_patches(m, rows, n, seconds);
+        struct costs_rows patches = applied(m, rows, n);
+
+        merge_seen_step(m->census.seen, now(), versions, counts, n);
+        costs_saw_step(&m->costs, &patches, seconds, decode && !switching(m));
         if (!switching(m) && clock_ns() - m->decided >= DECIDE_NS)
                 decide(m, rows, n);
 }
@@ -488,7 +363,7 @@ bool merger_work(struct merger *m, bool idle)
                 clock_ns() - m->decided >= DECIDE_NS)
                 decide(m, NULL, 0);
         if (switching(m))
-                work_for(m, idle ? IDLE_SLICE : fmax(m->step / 2, LEAST_SLICE));
+                work_for(m, idle ? IDLE_SLICE : fmax(m->costs.step / 2, LEAST_SLICE));
         return switching(m);
 }
 
@@ -521,28 +396,20 @@ const struct dyn_adapter *merger_adapter(const struct merger *m)
 enum dyn_status merger_create(struct merger **out, struct model *model, enum merge_policy policy,
         struct engine_metrics *metrics, struct dyn_error *err)
 {
-        struct model_costs costs = {0};
-        int64_t began = clock_ns();
-        enum dyn_status st = policy == MERGE_NEVER ? DYN_OK : model_profile(model, &costs, err);
-
-        if (st != DYN_OK)
-                return st;
         struct merger *m = mem_zalloc(sizeof *m);
+        enum dyn_status st = policy == MERGE_NEVER ? DYN_OK : costs_measure(&m->costs, model, err);
 
+        if (st != DYN_OK) {
+                mem_free(m);
+                return st;
+        }
         m->model = model;
         m->policy = policy;
         m->metrics = metrics;
-        m->seen = merge_seen_create();
-        m->patch_factor = 1;
-        m->profiled = m->costs = (struct merge_costs){costs.call, costs.byte, costs.row, costs.merge, costs.restore};
+        census_init(&m->census);
         m->switched = -INFINITY;
         m->next_site = model_sites(model)->n;
         *out = m;
-        if (policy != MERGE_NEVER)
-                log_info(
-                        "merging measured in %.0f ms: %.1f GB/s to merge; a patch costs %.3f ms a MB and step, %.3f ms "
-                        "more a row",
-                        (double)(clock_ns() - began) * 1e-6, 1e-9 / costs.merge, costs.byte * 1e9, costs.row * 1e9);
         return DYN_OK;
 }
 
@@ -555,6 +422,6 @@ void merger_destroy(struct merger *m)
         for (int i = 0; i < model_sites(m->model)->n; i++)
                 model_restore(m->model, i);
         keep_holder(m, NULL);
-        merge_seen_destroy(m->seen);
+        census_finish(&m->census);
         mem_free(m);
 }

@@ -1,0 +1,81 @@
+#include "sched/costs.h"
+
+#include <math.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+
+// How fast what is measured takes the place of what was believed.
+#define LEARN_SITE  0.02
+#define LEARN_STEP  0.1
+#define LEARN_PATCH 0.02
+
+// Bounds of what is believed of patches, over what was measured at start: steps are noisy.
+#define LEAST_FACTOR 0.25
+#define MOST_FACTOR  4.0
+
+static void learn(double *believed, double measured, double speed)
+{
+        *believed += speed * (measured - *believed);
+}
+
+enum dyn_status costs_measure(struct costs *c, struct model *model, struct dyn_error *err)
+{
+        struct model_costs found;
+        int64_t began = clock_ns();
+        enum dyn_status st = model_profile(model, &found, err);
+
+        if (st != DYN_OK)
+                return st;
+        c->patch_factor = 1;
+        c->now = c->profiled = (struct merge_costs){found.call, found.byte, found.row, found.merge, found.restore};
+        log_info(
+                "costs measured in %.0f ms: merging %.1f GB/s; a patch takes %.0f us a MB and step, %.0f us more a row",
+                (double)(clock_ns() - began) * 1e-6, 1e-9 / found.merge, found.byte * 1e12, found.row * 1e12);
+        return DYN_OK;
+}
+
+static double *plain_of(struct costs *c, int n_rows)
+{
+        int bucket = 0;
+
+        while (bucket < COSTS_BUCKETS - 1 && n_rows >> (bucket + 1) > 0)
+                bucket++;
+        return &c->plain[bucket];
+}
+
+// The difference between decode steps with and without patches, held against what the formula of adapt/merge.h says.
+static void learn_patches(struct costs *c, const struct costs_rows *r, double seconds)
+{
+        double expected = c->profiled.call + c->profiled.byte * r->byte_reads + c->profiled.row * r->byte_rows;
+        double *plain = plain_of(c, r->n);
+
+        if (r->byte_reads == 0) {
+                learn(plain, seconds, *plain > 0 ? LEARN_STEP : 1);
+                return;
+        }
+        if (*plain == 0 || expected <= 0)
+                return;
+        learn(&c->patch_factor, fmin(fmax((seconds - *plain) / expected, 0), MOST_FACTOR), LEARN_PATCH);
+        c->patch_factor = fmax(c->patch_factor, LEAST_FACTOR);
+        c->now.call = c->profiled.call * c->patch_factor;
+        c->now.byte = c->profiled.byte * c->patch_factor;
+        c->now.row = c->profiled.row * c->patch_factor;
+}
+
+void costs_saw_step(struct costs *c, const struct costs_rows *r, double seconds, bool decode)
+{
+        learn(&c->step, seconds, c->step > 0 ? LEARN_STEP : 1);
+        if (decode)
+                learn_patches(c, r, seconds);
+}
+
+void costs_saw_merge(struct costs *c, size_t bytes, double seconds)
+{
+        learn(&c->now.merge, seconds / (double)bytes, LEARN_SITE);
+}
+
+void costs_saw_restore(struct costs *c, size_t bytes, double seconds)
+{
+        learn(&c->now.restore, seconds / (double)bytes, LEARN_SITE);
+}
