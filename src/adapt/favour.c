@@ -55,7 +55,9 @@ void favour_settle(struct registry *r)
         struct favour *f = &r->favour;
         struct held *v = r->stopping || r->host->engine == NULL ? NULL : marked(r);
 
-        if (f->held != NULL && f->held != v && (f->keep || v != NULL || f->held->pub.entry->current != &f->held->pub))
+        bool stays = f->held == v ? f->keep : v == NULL && !f->keep && f->held->pub.entry->current == &f->held->pub;
+
+        if (f->held != NULL && !stays)
                 drop(f);
         if (v != NULL && f->held == NULL)
                 choose(f, v, true);
