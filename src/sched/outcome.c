@@ -25,14 +25,18 @@ static void report_prompt(struct outcome *o, struct sequence *seq, int position,
 
 void outcome_stamp(const struct outcome *o, const struct sequence *seq, struct dyn_event *event)
 {
+        const struct dyn_adapter *merged = merger_adapter(o->merger), *own = seq->request->adapter;
+
         if (seq->mode == 0)
                 return;
         event->mode = DYN_MODE_SWITCHED;
-        if (seq->mode != merger_mode(o->merger) || merger_adapter(o->merger) == NULL ||
-                merger_adapter(o->merger)->id != seq->mode)
+        if (seq->mode != merger_mode(o->merger) || merged == NULL || merged->id != seq->mode)
+                return;
+        // Another adapter of the same content is corrected: the version alone would not tell that from its own merge.
+        if (own != NULL && own != merged && strcmp(own->info.version, merged->info.version) == 0)
                 return;
         event->mode = DYN_MODE_MERGED;
-        snprintf(event->merged, sizeof event->merged, "%s", merger_adapter(o->merger)->info.version);
+        snprintf(event->merged, sizeof event->merged, "%s", merged->info.version);
 }
 
 static bool is_stop(const struct dyn_request *r, int32_t token)
