@@ -128,7 +128,7 @@ static int count_different(const struct result *alone, const struct result *crow
 
         for (int i = 0; i < N_REQUESTS; i++)
                 n += alone[i].n_tokens != crowd[i].n_tokens || alone[i].n_prompt != crowd[i].n_prompt ||
-                     alone[i].finish != crowd[i].finish ||
+                     alone[i].end.finish != crowd[i].end.finish ||
                      !same_events(alone[i].tokens, crowd[i].tokens, alone[i].n_tokens) ||
                      !same_events(alone[i].prompt, crowd[i].prompt, alone[i].n_prompt);
         return n;

@@ -68,8 +68,7 @@ void driver_wait(struct driver *d, int n)
                         if (event.kind == DYN_EVENT_TOKEN)
                                 r->tokens[r->n_tokens++] = event;
                         if (event.kind == DYN_EVENT_END) {
-                                r->finish = event.finish;
-                                r->cached_tokens = event.cached_tokens;
+                                r->end = event;
                                 n--;
                         }
                 }

@@ -8,8 +8,7 @@
 struct result {
         struct dyn_event *prompt, *tokens;
         int n_prompt, n_tokens;
-        enum dyn_finish finish;
-        int cached_tokens;
+        struct dyn_event end;
 };
 
 struct driver {

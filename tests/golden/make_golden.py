@@ -171,12 +171,16 @@ def golden_tiny(name, model_dir, adapter_dirs):
     return cases, []
 
 
-def write(path, head, cases, samples):
-    """JSON with one line for each case, so that a change of one shows as one."""
+def write(path, head, **lists):
+    """JSON with one line for each item of a list, so that a change of one shows as one."""
     def lines(items):
         return ",\n".join(json.dumps(i, separators=(",", ":"), ensure_ascii=False) for i in items)
     with open(path, "w", encoding="utf-8", newline="\n") as f:
-        f.write(json.dumps(head, indent=1)[:-2] + ',\n "samples": [\n' + lines(samples) + '\n ],\n "cases": [\n' + lines(cases) + "\n ]\n}\n")
+        f.write(json.dumps(head, indent=1)[:-2] + "".join(f',\n "{k}": [\n{lines(v)}\n ]' for k, v in lists.items()) + "\n}\n")
+
+
+def versions():
+    return {m.__name__: m.__version__ for m in (torch, transformers, peft, tokenizers, jinja2)}
 
 
 def summarise(name, cases):
@@ -205,13 +209,13 @@ def golden(name, models, demo):
         make_tiny.make(adapter_dirs[adapter], adapter)
     head = {
         "model": os.path.basename(model_dir),
-        "versions": {m.__name__: m.__version__ for m in (torch, transformers, peft, tokenizers, jinja2)},
+        "versions": versions(),
         "model_sha256": {f: sha256(os.path.join(model_dir, f)) for f in sorted(os.listdir(model_dir)) if f.endswith(".safetensors")},
         "adapter_sha256": {a: {f: sha256(os.path.join(d, f)) for f in ("adapter_config.json", "adapter_model.safetensors")}
                            for a, d in adapter_dirs.items() if a},
     }
     cases, samples = golden_smol(model_dir, adapter_dirs) if name == SMOL else golden_tiny(name, model_dir, adapter_dirs)
-    write(os.path.join(HERE, f"{name}.json"), head, cases, samples)
+    write(os.path.join(HERE, f"{name}.json"), head, samples=samples, cases=cases)
     summarise(name, cases)
 
 
