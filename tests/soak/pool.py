@@ -74,7 +74,7 @@ class Pool:
 
     def options(self, models, store):
         return ["--model", os.path.join(models, "tiny"), "--served-model-name", "tiny", "--adapters", store,
-                "--adapter-root", self.folder, "--kv-memory", "8M"]
+                "--adapter-root", self.folder, "--kv-memory", "8M", "--merge", "never"]
 
     def record(self, binary, models, store, slow):
         """Asks a quiet server with an empty store, one adapter at a time."""
