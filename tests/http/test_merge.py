@@ -1,0 +1,219 @@
+"""Adapters merged into the base and taken out again: what is said of it, and what is computed meanwhile."""
+import json
+import os
+import shutil
+import subprocess
+import time
+
+import pytest
+
+from merging import LONG, PROMPT, agrees, ask, bar_all, entry, exact, f32_model, merge, mode_of, restore, server, set_mode, start, wait_until
+from server import at_once
+
+MODES = ["base", "per_row", "merged", "corrected"]
+
+
+def by_mode(server):
+    metrics = server.metrics()
+    return {m: metrics[f'dynlora_steps_by_mode_total{{mode="{m}"}}'] for m in MODES}
+
+
+# What is said of it
+# ----------------------------------------------------------------------------------------------------------------------
+
+def test_an_adapter_is_merged_and_restored_by_its_mode(server):
+    version, plain = entry(server, "all")["version"], exact(ask(server, None))
+    e = entry(server, "all")
+    assert (e["merged"], e["merged_since"], e["mode"]) == (False, None, "unmerged")
+    before = server.metrics()
+    merge(server, "all")
+    e = entry(server, "all")
+    assert e["mode"] == "merged" and abs(e["merged_since"] - time.time()) < 60 * server.slow and e["unmerged_because"] is None
+    assert [x["name"] for x in server.get("/v1/adapters").json["data"] if x["merged"]] == ["all"]
+    assert mode_of(ask(server, "all")) == mode_of(ask(server, None)) == version
+    restore(server, "all")
+    e = entry(server, "all")
+    assert (e["merged"], e["merged_since"]) == (False, None)
+    assert mode_of(ask(server, "all")) == "per-row"
+    assert exact(ask(server, None)) == plain
+    after = server.metrics()
+    for name in ("dynlora_merges_total", "dynlora_restores_total"):
+        assert after[name] == before[name] + 1, name
+    assert sum(v for k, v in after.items() if k.startswith("dynlora_merge_decisions_total{")) > 0
+
+
+def test_a_registration_can_say_that_it_shall_be_merged(server, tiny_adapter, tmp_path):
+    shutil.copytree(tiny_adapter("paths"), tmp_path / "new")
+    reply = server.post("/v1/adapters", {"name": "new", "path": str(tmp_path / "new"), "mode": "merged"})
+    assert (reply.status, reply.json["mode"]) == (201, "merged"), reply
+    wait_until(server, lambda: entry(server, "new")["merged"])
+    assert mode_of(ask(server, "new")) == entry(server, "new")["version"]
+
+
+def test_only_one_adapter_can_have_merged_for_its_mode(server, tiny_adapter, tmp_path):
+    merge(server, "all")
+    reply = server.call("PATCH", "/v1/adapters/rank1", {"mode": "merged"})
+    assert reply.status == 409 and reply.error["param"] == "mode" and "all" in reply.error["message"], reply
+    assert entry(server, "rank1")["mode"] == "unmerged" and entry(server, "all")["merged"]
+    shutil.copytree(tiny_adapter("paths"), tmp_path / "new")
+    reply = server.post("/v1/adapters", {"name": "new", "path": str(tmp_path / "new"), "mode": "merged"})
+    assert reply.status == 409, reply
+    assert server.get("/v1/adapters/new").status == 404
+    set_mode(server, "all", "merged")  # its own once more
+    set_mode(server, "all", "unmerged")
+    merge(server, "rank1")
+    wait_until(server, lambda: not entry(server, "all")["merged"])
+    assert server.call("DELETE", "/v1/adapters/rank1?wait=true").status == 200
+    merge(server, "all")
+
+
+@pytest.mark.parametrize("mode", ["Merged", "", 1, True, ["merged"], {"merged": True}])
+def test_a_bad_mode_names_the_field(server, mode):
+    reply = server.call("PATCH", "/v1/adapters/all", {"mode": mode})
+    assert (reply.status, reply.error["param"]) == (400, "mode"), reply
+    assert entry(server, "all")["mode"] == "unmerged"
+
+
+def test_a_server_that_never_merges_says_so(start, f32_model, tiny_store, tmp_path):
+    shutil.copytree(tiny_store, tmp_path / "store")
+    with start("--model", f32_model, "--adapters", tmp_path / "store", "--kv-memory", "16M", "--merge", "never") as server:
+        set_mode(server, "all", "merged")
+        for _ in range(5):
+            assert mode_of(ask(server, "all")) == "per-row"
+            time.sleep(0.05)
+        e = entry(server, "all")
+        assert (e["merged"], e["merged_since"]) == (False, None) and "never" in e["unmerged_because"], e
+        steps = by_mode(server)
+        assert steps["merged"] == steps["corrected"] == 0 < steps["per_row"]
+        assert server.metric("dynlora_merges_total") == 0
+        assert server.stop() == 0
+
+
+def test_the_mode_is_kept_over_a_restart(start, f32_model, tiny_store, tmp_path):
+    shutil.copytree(tiny_store, tmp_path / "store")
+    options = ["--model", f32_model, "--adapters", tmp_path / "store", "--kv-memory", "16M"]
+    with start(*options) as server:
+        bar_all(server)
+        merge(server, "rank64")
+        expected = exact(ask(server, "rank64"))
+        assert server.stop() == 0
+    with start(*options) as server:
+        wait_until(server, lambda: entry(server, "rank64")["merged"])
+        assert [(e["name"], e["mode"]) for e in server.get("/v1/adapters").json["data"] if e["mode"] != "unmerged"] == [("rank64", "merged")]
+        assert exact(ask(server, "rank64")) == expected
+        assert server.stop() == 0
+
+
+# At start
+# ----------------------------------------------------------------------------------------------------------------------
+
+def test_a_server_can_start_with_an_adapter_merged(start, f32_model, tiny_store, tmp_path):
+    shutil.copytree(tiny_store, tmp_path / "store")
+    with start("--model", f32_model, "--adapters", tmp_path / "store", "--kv-memory", "16M", "--merge-at-start", "rank13") as server:
+        e = entry(server, "rank13")
+        assert e["merged"] and mode_of(ask(server, "rank13")) == e["version"]
+        for name in ("rank13", "all"):  # still able to switch
+            bar_all(server)
+            merge(server, name)
+            assert mode_of(ask(server, name)) == entry(server, name)["version"]
+            set_mode(server, name, "auto")
+        assert server.stop() == 0
+
+
+@pytest.mark.parametrize("options, status, words", [
+    (["--merge-at-start", "nobody"], 1, ["--merge-at-start", "nobody"]),
+    (["--merge-at-start", "half"], 1, ["--merge-at-start", "half"]),
+    (["--merge-at-start", "all", "--merge", "never"], 2, ["--merge-at-start", "never"]),
+    (["--merge", "often"], 2, ["merge", "often"]),
+])
+def test_a_start_that_cannot_merge_what_it_should_fails_and_says_why(binary, slow, f32_model, tiny_store, tmp_path, options, status, words):
+    shutil.copytree(tiny_store, tmp_path / "store")
+    shutil.copytree(tmp_path / "store" / "all", tmp_path / "store" / "half")
+    os.remove(tmp_path / "store" / "half" / "adapter_model.safetensors")
+    env = {k: v for k, v in os.environ.items() if not k.startswith("DYNLORA_")}
+    done = subprocess.run([binary, "serve", "--listen", "127.0.0.1:0", "--model", f32_model, "--adapters", tmp_path / "store", "--kv-memory", "1M", *options],
+                          capture_output=True, text=True, timeout=60 * slow, env=env)
+    last = done.stderr.splitlines()[-1]
+    assert done.returncode == status and all(w in last for w in words), done
+
+
+# What is computed
+# ----------------------------------------------------------------------------------------------------------------------
+
+OTHERS = [None, "rslora", "patterns", "layers", "rank64"]
+
+
+def test_everybody_gets_his_own_answer_while_one_is_merged(server):
+    """Together in one batch, so that steps hold merged and corrected rows."""
+    prompts = [PROMPT, LONG, [17]]
+    expected = {(a, i): ask(server, a, p) for a in [*OTHERS, "all"] for i, p in enumerate(prompts)}
+    version = entry(server, "all")["version"]
+    merge(server, "all")
+    # prompt_logprobs: so that no cached page of the other mode is met.
+    answers = at_once(*(lambda a=a, i=i: ask(server, a, prompts[i], prompt_logprobs=0) for a, i in expected))
+    for key, answer in zip(expected, answers):
+        assert mode_of(answer) == version and agrees(answer, expected[key]), (key, exact(answer), exact(expected[key]))
+    told = {json.dumps(exact(e)) for e in expected.values()}
+    assert len(told) == len(expected)  # no two adapters agree on a prompt: nothing was mistaken for another
+
+
+def test_a_prefix_that_was_cached_in_one_mode_is_gone_on_with_in_the_other(server):
+    merge(server, "rank13")
+    assert mode_of(ask(server, "all", LONG)) == entry(server, "rank13")["version"]
+    restore(server, "rank13")
+    per_row = ask(server, "all", LONG)
+    merge(server, "all")
+    merged = ask(server, "all", LONG)
+    restore(server, "all")
+    expected = ask(server, "all", LONG, prompt_logprobs=0)  # all of it computed
+    for answer in (per_row, merged):
+        assert answer["usage"]["prompt_tokens_details"]["cached_tokens"] >= 96
+        assert agrees(answer, expected) and mode_of(answer) == "switched"
+    assert mode_of(expected) == "per-row"
+
+
+def test_the_same_seed_and_fingerprint_give_the_same_answer(server):
+    def sampled(adapter, seed):
+        return ask(server, adapter, PROMPT, temperature=1, seed=seed, max_tokens=30)
+
+    seen = {}
+    for who in (None, "all", None, "rank13", "all", None):
+        if who:
+            merge(server, who)
+        for adapter in (None, "all", "rank64"):
+            for seed in (1, 2):
+                answer = sampled(adapter, seed)
+                assert mode_of(answer) != "switched"
+                known = seen.setdefault((answer["system_fingerprint"], adapter, seed), exact(answer))
+                assert exact(answer) == known, (answer["system_fingerprint"], adapter, seed)
+        if who:
+            restore(server, who)
+    assert len({fingerprint for fingerprint, _, _ in seen}) == 3
+
+
+def test_a_fingerprint_tells_an_adapter_that_is_merged_from_one_of_the_same_content(server, tmp_path):
+    """The other one is corrected by what lies merged: its answers have other bits."""
+    shutil.copytree(tmp_path / "store" / "all", tmp_path / "twin")
+    assert server.post("/v1/adapters", {"name": "twin", "path": str(tmp_path / "twin"), "mode": "unmerged"}).status == 201
+    seen = {}
+    for merged, other in (("all", "twin"), ("twin", "all")):
+        merge(server, merged)
+        for name in (merged, other):
+            answer = ask(server, name, prompt_logprobs=0)
+            assert agrees(answer, ask(server, merged, prompt_logprobs=0))
+            assert exact(answer) == seen.setdefault((answer["system_fingerprint"], name), exact(answer)), (merged, name)
+        restore(server, merged)
+
+
+def test_steps_are_counted_by_mode(server):
+    def changed(adapter):
+        before = by_mode(server)
+        ask(server, adapter)
+        after = by_mode(server)
+        return {m for m in MODES if after[m] != before[m]}
+
+    assert changed(None) == {"base"} and changed("all") == {"per_row"}
+    merge(server, "all")
+    assert changed("all") == {"merged"} and changed(None) == {"corrected"} and changed("rank1") == {"corrected"}
+    restore(server, "all")
+    assert changed(None) == {"base"}

@@ -1,0 +1,267 @@
+"""Merging under load: requests, cancellations, removals, updates and signals in the middle of it, room on the device, and what the
+server merges by itself. The long form of the random changes is tests/soak/merges."""
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+import make_tiny
+from merging import LONG, PROMPT, agrees, ask, bar_all, entry, exact, f32_model, make_model, merge, mode_of, server, set_mode, start, wait_until
+from server import at_once
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+def on_device(server):
+    return server.metrics()['dynlora_adapter_bytes{tier="device"}']
+
+
+@pytest.fixture(scope="module")
+def deep(scratch):
+    """(model, store): so many and wide layers that a merge lasts for many steps."""
+    shape = {"hidden_size": 192, "intermediate_size": 512, "num_hidden_layers": 12, "num_attention_heads": 6, "head_dim": 32,
+             "max_position_embeddings": 32768}
+    model = make_model(scratch, "tiny-deep", **shape)
+    recipe = {"r": 64, "lora_alpha": 64, "target_modules": make_tiny.ALL, "dtype": "f32"}
+    for name in ("one", "two"):
+        make_tiny.make_adapter(str(scratch / "deep-store" / name), name, recipe, {**make_tiny.BASE, **shape}, "tiny-deep", 0.3)
+    return model, str(scratch / "deep-store")
+
+
+# In the middle
+# ----------------------------------------------------------------------------------------------------------------------
+
+@pytest.fixture
+def deep_server(start, deep, tmp_path):
+    shutil.copytree(deep[1], tmp_path / "store")
+    with start("--model", deep[0], "--adapters", tmp_path / "store", "--adapter-root", tmp_path, "--kv-memory", "256M") as server:
+        bar_all(server)
+        yield server
+
+
+def read_stream(stream, chunks, got, last):
+    for c in chunks:
+        got += c["choices"][0].get("token_ids") or [] if c["choices"] else []
+        last.update(c)
+
+
+def running(server, adapter, n):
+    """A stream that runs, its chunks, and the tokens of the first."""
+    stream = server.stream("/v1/completions", {"prompt": PROMPT, "adapter": adapter, "max_tokens": n, "temperature": 0, "ignore_eos": True,
+                                               "return_token_ids": True})
+    chunks = stream.chunks()
+    return stream, chunks, list(next(chunks)["choices"][0]["token_ids"])
+
+
+def test_requests_in_the_middle_of_a_merge_get_their_own_answers(deep_server):
+    """Those that run when it begins, and those that come while it lasts."""
+    server, whole = deep_server, {}
+    n = 200 // server.slow
+    for adapter in (None, "one", "two"):
+        whole[adapter] = ask(server, adapter, max_tokens=n)
+    modes, partly = set(), 0
+    for round in range(3):
+        streams = [running(server, a, n) for a in whole]
+        for name, other in (("one", "two"), ("two", "one")):
+            set_mode(server, name, "merged")
+            while not entry(server, name)["merged"]:
+                partly += 1
+                for adapter in whole:
+                    answer = ask(server, adapter, max_tokens=4)
+                    assert exact(answer)[0] == exact(whole[adapter])[0][:4], adapter
+                    modes.add(mode_of(answer))
+            set_mode(server, name, "auto")
+            assert entry(server, other)["merged"] is False
+        for (stream, chunks, got), adapter in zip(streams, whole):
+            last = {}
+            read_stream(stream, chunks, got, last)
+            assert mode_of(last) == "switched"
+            assert got[:100] == exact(whole[adapter])[0][:100], adapter
+        bar_all(server)
+    assert partly > 0 and "switched" in modes, (partly, modes)
+    assert server.stop() == 0
+
+
+def test_clients_that_leave_in_the_middle_of_a_merge_leave_it_right(deep_server):
+    server = deep_server
+    expected = {a: exact(ask(server, a)) for a in (None, "one", "two")}
+    for i in range(12):
+        streams = [running(server, a, 4000)[0] for a in expected]
+        set_mode(server, "one", "merged" if i % 2 == 0 else "unmerged")
+        time.sleep(0.004 * (i % 4))
+        for stream in streams:
+            stream.close()
+    server.wait_until_idle(5)
+    wait_until(server, lambda: mode_of(ask(server, None)) == "per-row")
+    assert {a: exact(ask(server, a, prompt_logprobs=0)) for a in expected} == expected
+    merge(server, "one")
+    assert mode_of(ask(server, "one", prompt_logprobs=0)) == entry(server, "one")["version"]
+    assert server.stop() == 0
+
+
+def test_a_signal_in_the_middle_of_a_merge_lets_answers_end_and_exits_0(start, deep, tmp_path):
+    shutil.copytree(deep[1], tmp_path / "store")
+    for delay in (0, 0.003, 0.01):
+        with start("--model", deep[0], "--adapters", tmp_path / "store", "--kv-memory", "64M") as server:
+            bar_all(server)
+            n = 100 // server.slow
+            expected = exact(ask(server, "two", max_tokens=n))[0]
+            stream, chunks, got = running(server, "two", n)
+            set_mode(server, "one", "merged")
+            time.sleep(delay)
+            server.signal()
+            read_stream(stream, chunks, got, {})
+            assert got == expected
+            assert server.wait() == 0
+
+
+def test_what_is_removed_while_merged_leaves_the_base_as_it_was(server):
+    expected = {a: exact(ask(server, a, prompt_logprobs=0)) for a in (None, "rank13", "rank64")}
+    for name in ("all", "layers", "patterns"):
+        merge(server, name)
+        assert server.call("DELETE", f"/v1/adapters/{name}?wait=true").status == 200
+        assert server.get(f"/v1/adapters/{name}").status == 404
+        assert server.post("/v1/completions", {"adapter": name, "prompt": PROMPT}).status == 404
+        wait_until(server, lambda: mode_of(ask(server, None)) == "per-row")
+        for adapter, answer in expected.items():
+            assert exact(ask(server, adapter, prompt_logprobs=0)) == answer, (name, adapter)
+    assert on_device(server) == sum(e["bytes"] for e in server.get("/v1/adapters").json["data"] if e["tier"] == "device")
+
+
+def test_removal_while_merged_lets_running_answers_end(deep_server):
+    server, n = deep_server, 300 // deep_server.slow
+    expected = exact(ask(server, "one", max_tokens=n))[0]
+    merge(server, "one")
+    stream, chunks, got = running(server, "one", n)
+    assert server.call("DELETE", "/v1/adapters/one").status == 202
+    assert server.post("/v1/completions", {"adapter": "one", "prompt": PROMPT}).status == 404
+    read_stream(stream, chunks, got, {})
+    assert got[:100] == expected[:100] and len(got) == n
+    wait_until(server, lambda: server.get("/v1/adapters/one").status == 404 and mode_of(ask(server, None)) == "per-row")
+    assert server.stop() == 0
+
+
+def test_the_first_answer_after_an_update_while_merged_is_the_new_one(server, tmp_path):
+    folders = [shutil.copytree(tmp_path / "store" / r, tmp_path / "outside" / r) for r in ("rank13", "rank64")]
+    contents = [ask(server, r, LONG) for r in ("rank13", "rank64")]
+    merge(server, "all")
+    for i in range(12 if server.slow == 1 else 4):
+        ask(server, "all", LONG)
+        reply = server.post("/v1/adapters", {"name": "all", "path": str(folders[i % 2]), "replace": True})
+        assert (reply.status, reply.json["mode"]) == (200, "merged"), reply
+        first = ask(server, "all", LONG)
+        assert first["adapter"]["version"] == reply.json["version"] and agrees(first, contents[i % 2]), i
+        if i % 3:
+            wait_until(server, lambda: entry(server, "all")["merged"])
+            assert entry(server, "all")["version"] == reply.json["version"]
+            then = ask(server, "all", LONG, prompt_logprobs=0)
+            assert mode_of(then) == reply.json["version"] and agrees(then, contents[i % 2]), i
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("policy", ["auto", "always"])
+def test_answers_stay_right_while_what_is_merged_changes_at_random(binary, models, slow, policy):
+    """The long form is tests/soak/merges --cycles 10000."""
+    command = [sys.executable, os.path.join(ROOT, "tests", "soak", "merges"), "--server", binary, "--models", models, "--slow", str(slow),
+               "--policy", policy, "--cycles", "200" if slow == 1 else "40"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300 * slow)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+
+
+# Room
+# ----------------------------------------------------------------------------------------------------------------------
+
+def test_what_lies_merged_makes_room_for_those_who_ask(start, f32_model, tiny_store, tmp_path):
+    """A device that holds one adapter or two: the merged one leaves when others have to run, and comes again."""
+    shutil.copytree(tiny_store, tmp_path / "store")
+    with start("--model", f32_model, "--adapters", tmp_path / "store", "--kv-memory", "16M") as quiet:
+        bar_all(quiet)
+        bytes_of = {e["name"]: e["bytes"] for e in quiet.get("/v1/adapters").json["data"]}
+        expected = {a: ask(quiet, a) for a in bytes_of}
+        for name in bytes_of:
+            set_mode(quiet, name, "auto")
+        assert quiet.stop() == 0
+    room = max(bytes_of.values()) + 1024
+    with start("--model", f32_model, "--adapters", tmp_path / "store", "--kv-memory", "16M", "--adapter-memory", room, "--merge", "always") as server:
+        for i in range(3):
+            for name in expected:
+                for _ in range(3):
+                    assert agrees(ask(server, name), expected[name]), name
+            answers = at_once(*(lambda a=a: ask(server, a) for a in expected))
+            assert all(agrees(answer, expected[name]) for name, answer in zip(expected, answers))
+        assert server.metric("dynlora_merges_total") > 0 and on_device(server) <= room
+        assert server.stop() == 0
+
+
+# The policies
+# ----------------------------------------------------------------------------------------------------------------------
+
+def busy_until(server, what, *names, seconds=30):
+    """Streams of these adapters until it is so."""
+    stop = threading.Event()
+
+    def work(name):
+        while not stop.is_set():
+            ask(server, name, max_tokens=50)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in names]
+    for t in threads:
+        t.start()
+    try:
+        wait_until(server, what, seconds)
+    finally:
+        stop.set()
+        for t in threads:
+            t.join()
+
+
+@pytest.mark.slow
+def test_always_merges_what_is_asked_for(start, deep, tmp_path):
+    shutil.copytree(deep[1], tmp_path / "store")
+    with start("--model", deep[0], "--adapters", tmp_path / "store", "--kv-memory", "64M", "--merge", "always") as server:
+        busy_until(server, lambda: entry(server, "one")["merged"], "one")
+        busy_until(server, lambda: entry(server, "two")["merged"], "two")
+        set_mode(server, "two", "unmerged")
+        busy_until(server, lambda: not entry(server, "two")["merged"], "two", "two")
+        for _ in range(20):
+            ask(server, "two", max_tokens=10)
+            assert not entry(server, "two")["merged"]
+        assert server.stop() == 0
+
+
+@pytest.mark.slow
+def test_auto_merges_what_everybody_asks_for(start, deep, tmp_path):
+    """Rank 64 on small matrices: per row it costs a good part of a step."""
+    shutil.copytree(deep[1], tmp_path / "store")
+    with start("--model", deep[0], "--adapters", tmp_path / "store", "--kv-memory", "64M") as server:
+        busy_until(server, lambda: entry(server, "one")["merged"], *["one"] * 4)
+        assert mode_of(ask(server, "one")) == entry(server, "one")["version"]
+        assert server.stop() == 0
+
+
+# The real model
+# ----------------------------------------------------------------------------------------------------------------------
+
+@pytest.mark.smollm2
+@pytest.mark.parametrize("model", ["SmolLM2-135M-Instruct", "SmolLM2-135M-Instruct.gguf"])
+def test_the_demo_adapters_answer_as_trained_whichever_is_merged(start, models, smollm2_store, golden, tmp_path, model):
+    for name in ("sql", "shout", "pirate"):
+        shutil.copytree(f"{smollm2_store}/{name}", tmp_path / "store" / name)
+    samples = [s for s in golden("smollm2")["samples"] if s["min_margin"] > 0.7]
+    assert {s["adapter"] for s in samples} == {"sql", "shout", "pirate"}
+    with start("--model", f"{models}/{model}", "--adapters", tmp_path / "store", "--kv-memory", "256M") as server:
+        bar_all(server)
+        for merged in ("sql", "pirate"):
+            # What is asked before it is merged meets the merge in the middle.
+            set_mode(server, merged, "merged")
+            for _ in range(2):
+                answers = at_once(*(lambda s=s: server.chat(s["question"], adapter=s["adapter"], max_tokens=32) for s in samples))
+                for sample, answer in zip(samples, answers):
+                    assert answer["choices"][0]["message"]["content"] == sample["text"], (merged, sample["adapter"], sample["question"])
+                wait_until(server, lambda: entry(server, merged)["merged"])
+            set_mode(server, merged, "unmerged")
+        assert server.stop() == 0
