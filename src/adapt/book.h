@@ -74,6 +74,18 @@ struct favour {
         struct want want;
 };
 
+// A blend, and the entry that stands for it where a request shows what serves it. One whose members have changed is
+// found no more and goes with its last request.
+struct blend {
+        struct held held; // first
+        struct adapter_entry entry;
+        struct registry *registry;
+        struct adapter_version *members[BLEND_MOST]; // (adapter->n_parts) held by its requests; dangling without them
+                                                     // once it is retired
+        bool retired;
+        struct blend *next; // asked for longer ago
+};
+
 struct registry {
         const struct adapter_host *host;
         struct resident *resident;
@@ -88,6 +100,7 @@ struct registry {
         struct load *loads; // running
         struct retries retries;
         struct favour favour;
+        struct blend *blends; // the last asked for first
         bool stopping;
         struct registry_totals totals;
 };
@@ -138,6 +151,20 @@ void watch_start(struct registry *);
 void watch_bury(struct registry *, const char *name);
 void watch_stop(struct registry *);
 void watch_free(struct registry *); // after the loop has run out
+
+// A request of a version has ended.
+void book_let_go(struct adapter_version *);
+
+// blends.c: what requests do to a blend and its members.
+void blends_begin(struct adapter_version *);
+void blends_end(struct adapter_version *);
+
+// Those with a member that is published no more are retired; blends_settle lets them go.
+void blends_retire(struct registry *, const struct adapter_version *member);
+void blends_settle(struct registry *);
+void blends_apply(struct registry *); // after a change of a member's mode
+int blends_count(const struct registry *);
+void blends_finish(struct registry *);
 
 // favour.c: after any change of what is published or of a mode, before versions are let go.
 void favour_settle(struct registry *);

@@ -16,6 +16,7 @@ struct folder {
         char sha256[FOLDER_HASH];
         const char *base_model; // base_model_name_or_path, NULL if it says none
         size_t bytes;           // of both files, in memory now
+        int users;              // the loader's: who holds it
         // The folder's own.
         struct cJSON *config;
         struct safetensors *weights;

@@ -3,13 +3,19 @@
 #include "adapt/version.h"
 
 #include <assert.h>
+#include <pthread.h>
 #include <string.h>
 
+#include "adapt/blend.h"
 #include "adapt/folder.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 
 static atomic_uint_fast64_t last_id;
+
+// Guards which folder a version has on the host, and how many hold that: one that is lent stays for who reads it when
+// it leaves the host.
+static pthread_mutex_t folders = PTHREAD_MUTEX_INITIALIZER;
 
 static void free_patches(struct dyn_adapter *a)
 {
@@ -19,11 +25,43 @@ static void free_patches(struct dyn_adapter *a)
         a->patches = NULL;
 }
 
+static void drop_folder(struct folder *folder)
+{
+        pthread_mutex_lock(&folders);
+        bool last = --folder->users == 0;
+        pthread_mutex_unlock(&folders);
+        if (!last)
+                return;
+        folder_close(folder);
+        mem_free(folder);
+}
+
+// The folder on the host, held once more; NULL if there is none.
+static struct folder *hold_folder(struct dyn_adapter *a)
+{
+        pthread_mutex_lock(&folders);
+        struct folder *folder = a->files;
+        if (folder != NULL)
+                folder->users++;
+        pthread_mutex_unlock(&folders);
+        return folder;
+}
+
+static void put_on_host(struct dyn_adapter *a, struct folder *folder)
+{
+        pthread_mutex_lock(&folders);
+        folder->users++;
+        a->files = folder;
+        pthread_mutex_unlock(&folders);
+}
+
 static void destroy(struct dyn_adapter *a)
 {
         assert(atomic_load(&a->running) == 0);
         free_patches(a);
         version_leave_host(a);
+        blend_release(a);
+        mem_free(a->outline);
         mem_free((char *)a->info.name);
         mem_free((char *)a->info.path);
         mem_free((char *)a->info.sha256);
@@ -35,31 +73,29 @@ static void destroy(struct dyn_adapter *a)
 // What the lowered form says about the version.
 static void describe(struct dyn_adapter *a, const struct dyn_lowered *lowered)
 {
+        a->outline = mem_array((size_t)lowered->n, sizeof *a->outline);
         for (int i = 0; i < lowered->n; i++) {
                 const struct dyn_patch *p = &lowered->patches[i];
 
+                a->outline[i] = (struct outline){p->site, (int)p->a.shape[0], p->a.dtype, p->scale};
                 a->info.bytes += dyn_dtype_bytes(p->a.dtype, p->a.shape[0] * (p->a.shape[1] + p->b.shape[0]));
         }
         a->info.n_sites = lowered->n;
         a->info.rank = lowered->max_rank;
 }
 
-static struct dyn_adapter *create(
-        const struct adapter_host *host, const char *name, const char *path, struct folder *folder)
+struct dyn_adapter *version_create(
+        const struct adapter_host *host, const char *name, const char *path, const char *sha256)
 {
         struct dyn_adapter *a = mem_zalloc(sizeof *a);
 
         a->host = host;
         a->id = atomic_fetch_add(&last_id, 1) + 1;
-        a->files = folder;
-        a->files_bytes = folder->bytes;
         atomic_init(&a->refs, 1);
         a->info.name = mem_strdup(name);
         a->info.path = mem_strdup(path);
-        a->info.kind = folder->kind->name; // static
-        a->info.sha256 = mem_strdup(folder->sha256);
-        a->info.version = mem_strndup(folder->sha256, 16);
-        a->info.base_model = folder->base_model ? mem_strdup(folder->base_model) : NULL;
+        a->info.sha256 = mem_strdup(sha256);
+        a->info.version = mem_strndup(sha256, 16);
         a->info.loaded_at = clock_unix();
         return a;
 }
@@ -71,6 +107,7 @@ static enum dyn_status read_folder(const struct adapter_host *host, const char *
         struct folder *folder = mem_zalloc(sizeof *folder);
         enum dyn_status st = folder_open(folder, path, err);
 
+        folder->users = 1;
         if (st == DYN_OK && (st = folder->kind->lower(&folder->files, host->sites, lowered, err)))
                 folder_close(folder);
         if (st) {
@@ -92,30 +129,48 @@ enum dyn_status version_open(const struct adapter_host *host, const char *name, 
         *out = NULL;
         if (st)
                 return st;
-        *out = create(host, name, path, folder);
+        *out = version_create(host, name, path, folder->sha256);
+        (*out)->info.kind = folder->kind->name; // static
+        (*out)->info.base_model = folder->base_model ? mem_strdup(folder->base_model) : NULL;
+        (*out)->files_bytes = folder->bytes;
+        (*out)->files = folder;
         describe(*out, &lowered);
         dyn_lowered_finish(&lowered);
         return DYN_OK;
 }
 
 // The files once more, if they still are what this version is.
-static enum dyn_status read_again(struct dyn_adapter *a, struct dyn_lowered *lowered, struct dyn_error *err)
+static enum dyn_status read_again(struct dyn_adapter *a, struct loan *loan, struct dyn_error *err)
 {
-        struct folder *folder;
-        enum dyn_status st = read_folder(a->host, a->info.path, &folder, lowered, err);
+        enum dyn_status st = read_folder(a->host, a->info.path, &loan->folder, &loan->lowered, err);
 
-        if (st)
+        if (st || strcmp(loan->folder->sha256, a->info.sha256) == 0)
                 return st;
-        if (strcmp(folder->sha256, a->info.sha256) != 0) {
-                st = dyn_fail(err, DYN_CONFLICT, "%s: expected version %s, found %.16s: the folder has changed",
-                        a->info.path, a->info.version, folder->sha256);
-                dyn_lowered_finish(lowered);
-                folder_close(folder);
-                mem_free(folder);
-                return st;
+        st = dyn_fail(err, DYN_CONFLICT, "%s: expected version %s, found %.16s: the folder has changed", a->info.path,
+                a->info.version, loan->folder->sha256);
+        version_take_back(loan);
+        return st;
+}
+
+enum dyn_status version_lend(struct dyn_adapter *a, struct loan *loan, struct dyn_error *err)
+{
+        *loan = (struct loan){.folder = hold_folder(a)};
+        if (loan->folder == NULL)
+                return read_again(a, loan, err);
+        enum dyn_status st = loan->folder->kind->lower(&loan->folder->files, a->host->sites, &loan->lowered, err);
+        if (st) {
+                dyn_fail_in(err, a->info.path);
+                version_take_back(loan);
         }
-        a->files = folder;
-        return DYN_OK;
+        return st;
+}
+
+void version_take_back(struct loan *loan)
+{
+        dyn_lowered_finish(&loan->lowered);
+        if (loan->folder != NULL)
+                drop_folder(loan->folder);
+        *loan = (struct loan){0};
 }
 
 // Puts every patch on the device. What is there when one fails goes again.
@@ -139,19 +194,18 @@ static enum dyn_status upload(struct dyn_adapter *a, const struct dyn_lowered *l
 
 enum dyn_status version_to_device(struct dyn_adapter *a, struct dyn_error *err)
 {
-        struct dyn_lowered lowered;
+        struct loan loan = {0};
         enum dyn_status st;
 
         if (a->patches != NULL)
                 return DYN_OK;
-        if (a->files == NULL)
-                st = read_again(a, &lowered, err);
-        else if ((st = a->files->kind->lower(&a->files->files, a->host->sites, &lowered, err)))
-                dyn_fail_in(err, a->info.path);
+        st = a->n_parts > 0 ? blend_lower(a, &loan.lowered, err) : version_lend(a, &loan, err);
         if (st)
                 return st;
-        st = upload(a, &lowered, err);
-        dyn_lowered_finish(&lowered);
+        if (a->files == NULL && loan.folder != NULL) // it was read
+                put_on_host(a, loan.folder);
+        st = upload(a, &loan.lowered, err);
+        version_take_back(&loan);
         return st;
 }
 
@@ -171,11 +225,12 @@ bool version_leave_device(struct dyn_adapter *a)
 
 void version_leave_host(struct dyn_adapter *a)
 {
-        if (a->files == NULL)
-                return;
-        folder_close(a->files);
-        mem_free(a->files);
+        pthread_mutex_lock(&folders);
+        struct folder *folder = a->files;
         a->files = NULL;
+        pthread_mutex_unlock(&folders);
+        if (folder != NULL)
+                drop_folder(folder);
 }
 
 enum dyn_status adapter_load(const struct adapter_host *host, const char *name, const char *path,

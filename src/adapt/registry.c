@@ -79,10 +79,13 @@ void book_failure(struct registered *e, const char *why, const char *source)
 }
 
 // A version that takes no new requests must not stay merged.
-static void retire(struct held *v)
+static void retire(struct registered *e)
 {
-        atomic_store(&v->pub.adapter->retired, true);
-        version_kick(v->pub.adapter);
+        struct adapter_version *v = e->pub.current;
+
+        atomic_store(&v->adapter->retired, true);
+        version_kick(v->adapter);
+        blends_retire(e->registry, v);
 }
 
 // The settings, to the published version.
@@ -97,6 +100,7 @@ static void apply(struct registered *e)
         resident_pin(&v->residence, v->pin || favoured);
         atomic_store(&v->pub.adapter->unmergeable, e->settings.mode == STORE_UNMERGED);
         version_kick(v->pub.adapter);
+        blends_apply(e->registry);
 }
 
 enum dyn_status book_publish(struct registered *e, struct dyn_adapter *adapter, struct dyn_error *err)
@@ -109,7 +113,7 @@ enum dyn_status book_publish(struct registered *e, struct dyn_adapter *adapter, 
                 return st;
         }
         if (e->pub.current != NULL)
-                retire((struct held *)e->pub.current);
+                retire(e);
         v->pub.entry = &e->pub;
         v->pub.adapter = adapter;
         v->sequence = ++e->last_sequence;
@@ -222,7 +226,9 @@ void book_settle(struct registered *e)
 {
         if (e->settling) // whoever is at it looks again
                 return;
+        e->settling = true; // these may end requests of it
         favour_settle(e->registry);
+        blends_settle(e->registry);
         struct waiter *done = take_waiters(e, free_drained(e));
         struct dyn_error error = e->take_out;
 
@@ -281,6 +287,7 @@ void registry_destroy(struct registry *r)
         if (r == NULL)
                 return;
         assert(r->loads == NULL);
+        blends_finish(r);
         while (r->n > 0) {
                 struct registered *e = r->entries[r->n - 1];
 
@@ -323,7 +330,7 @@ static void unpublish(struct registered *e)
 {
         e->removed = true;
         if (e->pub.current != NULL)
-                retire((struct held *)e->pub.current);
+                retire(e);
         e->pub.current = NULL;
         e->settings = (struct store_settings){0};
         e->take_out = (struct dyn_error){0};
@@ -433,18 +440,28 @@ void registry_begin(struct adapter_version *v)
         v->in_flight++;
         v->entry->in_flight++;
         v->entry->requests++;
+        if (v->entry->blend)
+                blends_begin(v);
 }
 
-void registry_end(struct adapter_version *v, uint64_t tokens)
+void book_let_go(struct adapter_version *v)
 {
         struct registered *e = (struct registered *)v->entry; // pub comes first
 
         assert(v->in_flight > 0);
         v->in_flight--;
         e->pub.in_flight--;
-        e->pub.tokens += tokens;
         if (v->in_flight == 0 && v != e->pub.current)
                 book_settle(e);
+}
+
+void registry_end(struct adapter_version *v, uint64_t tokens)
+{
+        v->entry->tokens += tokens;
+        if (v->entry->blend)
+                blends_end(v);
+        else
+                book_let_go(v);
 }
 
 const struct adapter_entry *registry_find(const struct registry *r, const char *name)
@@ -487,5 +504,6 @@ struct registry_totals registry_totals(const struct registry *r)
         struct registry_totals totals = r->totals;
 
         totals.resident = resident_totals(r->resident);
+        totals.blends = blends_count(r);
         return totals;
 }

@@ -11,6 +11,7 @@
 
 #include <uv.h>
 
+#include "adapt/blend.h"
 #include "adapt/resident.h"
 #include "adapt/store.h"
 #include "dynlora/engine.h"
@@ -42,7 +43,8 @@ struct adapter_entry {
         bool updating;                   // READY: a load for this name is running
         bool pinned;                     // stays on the device
         enum store_mode mode;
-        int in_flight;             // requests running now, on all its versions
+        bool blend;                // of several adapters, made for the requests that ask for it: listed nowhere
+        int in_flight;             // requests running now, on all its versions and on blends with them
         uint64_t requests, tokens; // since it was registered; an update does not start them anew
 };
 
@@ -145,6 +147,21 @@ enum dyn_status registry_check_path(const struct registry *, const char *path, s
 // that version is not the published one. Call registry_begin before control returns to the loop.
 enum dyn_status registry_resolve(struct registry *, const char *name, struct adapter_version **, struct dyn_error *);
 
+// The version that adds up others with weights (adapt/blend.h): 1 to BLEND_MOST published ones, of different names and
+// none a blend. Made when it is first asked for and kept while it is used; the registry knows REGISTRY_BLENDS at a
+// time, and more only while requests run on them. DYN_NO_MEMORY if the device can never hold it. Call registry_begin
+// before control returns to the loop.
+#define REGISTRY_BLENDS 64
+struct registry_share {
+        struct adapter_version *version;
+        double weight;
+};
+enum dyn_status registry_blend(
+        struct registry *, const struct registry_share *, int n, struct adapter_version **, struct dyn_error *);
+
+// Whether a version is one of the entry's, or a blend with one.
+bool registry_uses(const struct adapter_version *, const struct adapter_entry *);
+
 // Counts a request in, and out with the tokens that it used. Between the two the version stays. It can run once the
 // version is on the device: registry_want grants that, perhaps at once; registry_release gives it back when it was
 // granted.
@@ -188,6 +205,7 @@ struct registry_totals {
         uint64_t loads;    // that were published
         uint64_t failures; // that were refused
         uint64_t removals; // names unregistered
+        int blends;        // known now
 };
 struct registry_totals registry_totals(const struct registry *);
 

@@ -24,14 +24,25 @@ struct adapter_host {
 };
 
 struct folder;
+struct blend_part;
 
-// info and id never change. files and patches come and go by version_* alone, one caller at a time.
+// What a version has at one of the sites that it patches.
+struct outline {
+        int site, rank;
+        enum dyn_dtype dtype;
+        float scale;
+};
+
+// info, id, outline and parts never change. files and patches come and go by version_* alone, one caller at a time.
 struct dyn_adapter {
         struct dyn_adapter_info info; // strings owned
         uint64_t id;                  // unique in this process, never 0, never used again: the key of everything cached
         const struct adapter_host *host;
-        struct folder *files;        // on the host; NULL otherwise
-        size_t files_bytes;          // of both files
+        struct folder *files;     // on the host; NULL otherwise
+        size_t files_bytes;       // of both files
+        struct outline *outline;  // (info.n_sites), each site once
+        struct blend_part *parts; // (n_parts) what it is made of (adapt/blend.h); NULL if it has files of its own
+        int n_parts;
         struct dyn_lowrank *patches; // on the device: (sites->n), rank 0 where it leaves a site alone; NULL otherwise
         // The engine's: bytes of the weights that a merge of it writes (0: not asked yet); it cannot be merged.
         size_t touched_bytes;
@@ -58,9 +69,21 @@ static inline void version_kick(const struct dyn_adapter *a)
 enum dyn_status version_open(
         const struct adapter_host *, const char *name, const char *path, struct dyn_adapter **, struct dyn_error *);
 
+// A version of that name and content (64 hex digits) that has nothing yet; pinned once for the caller.
+struct dyn_adapter *version_create(const struct adapter_host *, const char *name, const char *path, const char *sha256);
+
 // Puts it on the device, from the host or, if it is not there, from its folder once more. DYN_CONFLICT if that holds
 // other content by now. Nothing happens if it is there. Any thread; blocks.
 enum dyn_status version_to_device(struct dyn_adapter *, struct dyn_error *);
+
+// What a version would put on the device, for who puts something made of it there. From the host or the folder, as
+// above; which tier it is on neither matters nor changes. Any thread, beside the other calls too; blocks.
+struct loan {
+        struct folder *folder;
+        struct dyn_lowered lowered;
+};
+enum dyn_status version_lend(struct dyn_adapter *, struct loan *, struct dyn_error *);
+void version_take_back(struct loan *);
 
 // Its folder is somewhere else from now on. Before anybody else knows the version.
 void version_move(struct dyn_adapter *, const char *path);

@@ -113,7 +113,7 @@ static void add_tensor(const struct adapter_folder *f, const char *site, char pa
 {
         char *name = mem_printf("base_model.model.%s.lora_%c.weight", site, part);
         bool meant = f->tensor != NULL && strstr(site, "layers.0") != NULL && ends_with(name, f->tensor);
-        const char *dtype = meant && f->dtype ? f->dtype : "F32";
+        const char *dtype = meant && f->dtype ? f->dtype : f->dtypes ? f->dtypes : "F32";
         enum dyn_dtype type = dtype_of(dtype);
         char *shown = meant && f->rename ? f->rename[0] == '!' ? mem_strdup(f->rename + 1)
                                                                : mem_printf("base_model.model.%s", f->rename)
@@ -181,6 +181,8 @@ void adapter_folder_write_to(const char *path, const struct adapter_folder *f)
         for (size_t i = 0; i < sizeof adapted / sizeof *adapted; i++) {
                 const struct dyn_site *site = &sites[adapted[i]];
 
+                if (f->only != NULL && strstr(site->name, f->only) == NULL)
+                        continue;
                 add_tensor(f, site->name, 'A', rank, site->n_in, &head, &data);
                 add_tensor(f, site->name, 'B', site->n_out, rank, &head, &data);
         }

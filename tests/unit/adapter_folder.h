@@ -16,9 +16,11 @@ struct adapter_folder {
         const char *dtype;          // "F16", ...; the header alone lies for "I32"
         int rows, columns;          // its shape, if not 0
         bool drop;
-        float value; // of one of its elements, if not 0
-        int rank;    // of all tensors, if not 0
-        int seed;    // other values
+        float value;        // of one of its elements, if not 0
+        const char *only;   // no tensors but of sites with this in their names
+        const char *dtypes; // of all tensors, if not NULL
+        int rank;           // of all tensors, if not 0
+        int seed;           // other values
 };
 
 // The folder's path; adapter_folder_remove deletes it and frees the path. A store is a folder to put folders in.
