@@ -55,10 +55,17 @@ static void count_in(struct generation *g)
         api->generations = g;
 }
 
+static const char *label_of(const struct generation *g)
+{
+        if (g->version == NULL)
+                return API_BASE_LABEL;
+        return g->version->entry->blend ? API_BLEND_LABEL : g->version->entry->name;
+}
+
 static void count_out(struct generation *g)
 {
         struct api *api = g->api;
-        struct traffic *t = counters_traffic(&api->counters, g->version ? g->version->entry->name : API_BASE_LABEL);
+        struct traffic *t = counters_traffic(&api->counters, label_of(g));
         uint64_t n_prompt = 0, n_answer = 0;
         enum outcome outcome = OUTCOME_OK;
 

@@ -115,6 +115,7 @@ static void print_registry(struct buf *out, const struct registry *registry)
                 prom_value(out, "dynlora_adapters", labels.data, n[s]);
         }
         buf_free(&labels);
+        print(out, "dynlora_blends", "gauge", "Weighted sums of adapters that are kept for requests.", totals.blends);
         print_tiers(out, &totals.resident);
         print(out, "dynlora_adapter_loads_total", "counter", "Adapter versions published.", (double)totals.loads);
         print(out, "dynlora_adapter_load_failures_total", "counter", "Adapter folders refused.",
@@ -122,11 +123,11 @@ static void print_registry(struct buf *out, const struct registry *registry)
         print(out, "dynlora_adapter_removals_total", "counter", "Adapters unregistered.", (double)totals.removals);
 }
 
-// Whether a call of this adapter has come so far that a token was sampled.
+// Whether a call of this adapter, or of a blend with it, has come so far that a token was sampled.
 static bool has_begun(const struct api *api, const struct adapter_entry *entry)
 {
         for (const struct generation *g = api->generations; g != NULL; g = g->next)
-                for (int i = 0; g->version != NULL && g->version->entry == entry && i < g->n_choices; i++)
+                for (int i = 0; g->version != NULL && registry_uses(g->version, entry) && i < g->n_choices; i++)
                         if (g->choices[i].token_ns != 0)
                                 return true;
         return false;
@@ -176,7 +177,8 @@ static void print_gateway(struct buf *out, const struct api *api, const struct e
 
 static bool still_known(void *ctx, const char *adapter)
 {
-        return strcmp(adapter, API_BASE_LABEL) == 0 || registry_find(ctx, adapter) != NULL;
+        return strcmp(adapter, API_BASE_LABEL) == 0 || strcmp(adapter, API_BLEND_LABEL) == 0 ||
+               registry_find(ctx, adapter) != NULL;
 }
 
 void api_metrics(struct http_exchange *x, void *ctx)

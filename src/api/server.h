@@ -19,6 +19,9 @@ enum api_state { API_STARTING, API_SERVING, API_DRAINING };
 // The base, where an adapter's name would stand: in x-dynlora-adapter and as a metric label. No adapter can have it.
 #define API_BASE_LABEL "base"
 
+// All blends as a metric label, so that there are not as many as weights. No adapter's name has such letters.
+#define API_BLEND_LABEL "(blend)"
+
 struct api {
         const char *base;        // the base's id
         const char *model_path;  // its "root"

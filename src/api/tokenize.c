@@ -13,7 +13,6 @@
 static enum dyn_status begin(struct api *api, struct http_exchange *x, enum fields_of of, cJSON **body,
         struct params *params, struct problem *p)
 {
-        struct adapter_version *version;
         size_t len;
         const char *text = http_body(x, &len);
         enum dyn_status st = api_check_serving(api, p);
@@ -22,7 +21,7 @@ static enum dyn_status begin(struct api *api, struct http_exchange *x, enum fiel
         if (st == DYN_OK)
                 st = fields_parse(text, len, of, body, params, p);
         if (st == DYN_OK)
-                st = served_by(api->registry, api->base, params, &version, p);
+                st = served_check(api->registry, api->base, params, p);
         return st;
 }
 

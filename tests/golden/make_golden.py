@@ -4,8 +4,9 @@
     make_golden.py MODELS DEMO_ADAPTERS [MODEL ...]
 
 MODELS is a scratch folder that models and synthetic adapters are made in, DEMO_ADAPTERS holds sql, shout and pirate, MODEL is
-smollm2 or a name from make_tiny.py (all of them). Writes MODEL.json beside this script; README.md tells its fields. PEFT
-itself reads every adapter folder; a tensor that it or transformers would leave out or miss ends the run.
+smollm2, a name from make_tiny.py, or blends, which is tiny with several adapters at once (all of them). Writes MODEL.json beside
+this script; README.md tells its fields. PEFT itself reads every adapter folder; a tensor that it or transformers would leave out or
+miss ends the run.
 """
 import hashlib
 import json
@@ -29,6 +30,15 @@ SMOL = "smollm2"
 DEMO = ["sql", "shout", "pirate"]
 N_GREEDY, N_TOP, N_ANSWER = 16, 5, 32
 TINY_LENGTHS = [1, 2, 7, 33, 100]
+BLENDS = "blends"  # of tiny; ranks, scales, element types and adapted modules differ
+BLENDED = [
+    {"all": 0.7, "rank64": 0.3},
+    {"rank64": 0.3, "all": 0.7},
+    {"all": 1, "rslora": -0.5},
+    {"rank13": 0.5, "layers": 2},
+    {"all": 0.25, "rank1": 1.5, "rank13": -0.75, "rslora": 0.5},
+    {"all": 0.6},
+]
 QUESTIONS = ["What is the capital of France?", "Count books by author."]
 TEXTS = {
     "short": "Once upon a time",
@@ -171,6 +181,34 @@ def golden_tiny(name, model_dir, adapter_dirs):
     return cases, []
 
 
+def blend(model, model_dir, models, weights):
+    """The adapters as one, as PEFT adds them up; it must be the sum of their deltas."""
+    name = "+".join(f"{a}*{w}" for a, w in weights.items())
+    for a in weights:
+        directory = os.path.join(models, "adapters", f"tiny.{a}")
+        if isinstance(model, peft.PeftModel):
+            model.load_adapter(directory, a)
+        else:
+            model = peft.PeftModel.from_pretrained(model, directory, a)
+    model.add_weighted_adapter([*weights], [*weights.values()], "sum", combination_type="cat")
+    model.set_adapter("sum")
+    for module in model.modules():
+        if isinstance(module, peft.tuners.lora.LoraLayer):
+            parts = [w * module.get_delta_weight(a) for a, w in weights.items() if a in module.lora_A]
+            assert torch.allclose(module.get_delta_weight("sum"), sum(parts), rtol=1e-4, atol=1e-6), f"{name}: not the sum of its parts"
+    return name, model.eval()
+
+
+def golden_blends(model_dir, models):
+    cases = []
+    for weights in BLENDED:
+        name, model = blend(load(model_dir, None), model_dir, models, weights)
+        for case, prompt, source in tiny_prompts("tiny", model.config.vocab_size):
+            case = run_case(model, case, name, prompt, source)
+            cases.append({**case, "adapter": [{"name": a, "weight": w} for a, w in weights.items()]})
+    return cases, []
+
+
 def write(path, head, **lists):
     """JSON with one line for each item of a list, so that a change of one shows as one."""
     def lines(items):
@@ -196,15 +234,16 @@ def summarise(name, cases):
 
 
 def golden(name, models, demo):
-    model_dir = os.path.join(models, "SmolLM2-135M-Instruct" if name == SMOL else name)
+    model_name = {SMOL: "SmolLM2-135M-Instruct", BLENDS: "tiny"}.get(name, name)
+    model_dir = os.path.join(models, model_name)
     if name != SMOL:
-        make_tiny.make(model_dir, name)
+        make_tiny.make(model_dir, model_name)
     elif not os.path.exists(os.path.join(model_dir, "config.json")):
         make_base.make(model_dir)
     adapter_dirs = {None: None}
     if name == SMOL:
         adapter_dirs.update({a: os.path.join(demo, a) for a in DEMO})
-    for adapter in make_tiny.adapters_of(name):
+    for adapter in make_tiny.adapters_of("tiny" if name == BLENDS else name):
         adapter_dirs[adapter] = os.path.join(models, "adapters", adapter)
         make_tiny.make(adapter_dirs[adapter], adapter)
     head = {
@@ -214,9 +253,13 @@ def golden(name, models, demo):
         "adapter_sha256": {a: {f: sha256(os.path.join(d, f)) for f in ("adapter_config.json", "adapter_model.safetensors")}
                            for a, d in adapter_dirs.items() if a},
     }
-    cases, samples = golden_smol(model_dir, adapter_dirs) if name == SMOL else golden_tiny(name, model_dir, adapter_dirs)
+    if name == BLENDS:
+        cases, samples = golden_blends(model_dir, models)
+    else:
+        cases, samples = golden_smol(model_dir, adapter_dirs) if name == SMOL else golden_tiny(name, model_dir, adapter_dirs)
     write(os.path.join(HERE, f"{name}.json"), head, samples=samples, cases=cases)
-    summarise(name, cases)
+    if name != BLENDS:
+        summarise(name, cases)
 
 
 def main():
@@ -224,7 +267,7 @@ def main():
         raise SystemExit(__doc__)
     torch.set_grad_enabled(False)
     transformers.utils.logging.disable_progress_bar()
-    for name in sys.argv[3:] or [*make_tiny.VARIANTS, SMOL]:
+    for name in sys.argv[3:] or [*make_tiny.VARIANTS, SMOL, BLENDS]:
         golden(name, sys.argv[1], sys.argv[2])
 
 

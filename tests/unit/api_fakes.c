@@ -340,6 +340,12 @@ static struct adapter_entry entries[3] = {
         {.name = "slow", .source = "/slow", .state = ADAPTER_LOADING}};
 static struct adapter_version versions[2] = {{&entries[0], &sql}, {&entries[1], &shout}};
 
+static char mixed[200]; // "NAME*WEIGHT+..." of the last blend
+static struct dyn_adapter mix = {.info = {.name = mixed, .version = "3333", .kind = "blend"}};
+static struct adapter_entry mix_entry = {.name = mixed, .source = mixed, .state = ADAPTER_READY, .blend = true};
+static struct adapter_version mix_version = {&mix_entry, &mix};
+int fake_n_blends;
+
 int fake_sql_in_flight;
 
 enum dyn_status registry_resolve(
@@ -358,6 +364,24 @@ enum dyn_status registry_resolve(
                 return DYN_OK;
         }
         return dyn_fail(err, DYN_NOT_FOUND, "no adapter \"%s\"", name);
+}
+
+enum dyn_status registry_blend(struct registry *r, const struct registry_share *shares, int n,
+        struct adapter_version **version, struct dyn_error *err)
+{
+        size_t len = 0;
+
+        for (int i = 0; i < n; i++)
+                len += (size_t)snprintf(mixed + len, sizeof mixed - len, "%s%s*%g", i ? "+" : "",
+                        shares[i].version->entry->name, shares[i].weight);
+        fake_n_blends++;
+        *version = &mix_version;
+        return DYN_OK;
+}
+
+bool registry_uses(const struct adapter_version *v, const struct adapter_entry *entry)
+{
+        return v->entry == entry;
 }
 
 void registry_begin(struct adapter_version *v)

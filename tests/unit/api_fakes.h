@@ -38,6 +38,7 @@ void fake_end(int i, enum dyn_finish);
 // "slow", which is still loading.
 extern struct api *fake_api;
 extern int fake_sql_in_flight;
+extern int fake_n_blends; // asked for so far
 int fakes_set_up(void **state);
 int fakes_tear_down(void **state);
 
