@@ -8,53 +8,10 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "conf/nearest.h"
+#include "conf/source.h"
 #include "conf/table.h"
-#include "conf/value.h"
 
 #define ENV_PREFIX "DYNLORA_"
-#define MAX_NAME   64
-
-// One source of options (the flags, the environment, the file): which rows it gave. A source replaces what the ones
-// before it gave, also lists, and gives each option once.
-struct source {
-        struct conf *conf;
-        struct dyn_error *err;
-        bool given[CONF_MAX_ROWS];
-};
-
-static int find_row(const char *name, size_t len)
-{
-        for (int i = 0; i < conf_n_rows; i++)
-                if (strlen(conf_rows[i].name) == len && memcmp(conf_rows[i].name, name, len) == 0)
-                        return i;
-        return -1;
-}
-
-static enum dyn_status fail_unknown(struct source *s, const char *where, const char *name, size_t len)
-{
-        const char *near = conf_nearest(name, len);
-
-        if (near == NULL)
-                return dyn_fail(s->err, DYN_INVALID, "%s: unknown option", where);
-        return dyn_fail(s->err, DYN_INVALID, "%s: unknown option; the nearest is %s", where, near);
-}
-
-// where: how the error names the option, e.g. "flag --threads".
-static enum dyn_status take(struct source *s, int row, const char *text, const char *where)
-{
-        const struct conf_row *r = &conf_rows[row];
-        enum dyn_status st = DYN_OK;
-
-        if (!s->given[row])
-                conf_value_clear(s->conf, r);
-        else if (r->type != CONF_LIST)
-                st = dyn_fail(s->err, DYN_INVALID, "expected it once, found it again with \"%s\"", text);
-        s->given[row] = true;
-        if (st == DYN_OK)
-                st = conf_value_set(s->conf, r, text, s->err);
-        return st == DYN_OK ? DYN_OK : dyn_fail_in(s->err, where);
-}
 
 // Defaults
 // ---------------------------------------------------------------------------------------------------------------
@@ -62,46 +19,7 @@ static enum dyn_status take(struct source *s, int row, const char *text, const c
 static void set_defaults(struct conf *c)
 {
         *c = (struct conf){0};
-        for (int i = 0; i < conf_n_rows; i++)
-                if (conf_rows[i].initial != NULL)
-                        conf_value_set(c, &conf_rows[i], conf_rows[i].initial, NULL);
-}
-
-// Flags
-// ---------------------------------------------------------------------------------------------------------------
-
-static enum dyn_status take_flag(struct source *s, const char *name, size_t len, const char *text)
-{
-        char where[MAX_NAME + 16];
-        int row = find_row(name, len);
-
-        snprintf(where, sizeof where, "flag --%.*s", (int)(len > MAX_NAME ? MAX_NAME : len), name);
-        if (row >= 0 && text == NULL)
-                return dyn_fail(s->err, DYN_INVALID, "%s: expected a value after it, found none", where);
-        return row >= 0 ? take(s, row, text, where) : fail_unknown(s, where, name, len);
-}
-
-static enum dyn_status take_flags(struct conf *c, int argc, char **argv, struct dyn_error *err)
-{
-        struct source s = {c, err, {false}};
-        enum dyn_status st = DYN_OK;
-
-        for (int i = 0; i < argc && st == DYN_OK; i++) {
-                const char *name = argv[i] + 2;
-
-                if (strncmp(argv[i], "--", 2) != 0 || *name == 0)
-                        return dyn_fail(
-                                err, DYN_INVALID, "expected an option such as --model, found \"%.100s\"", argv[i]);
-                size_t len = strcspn(name, "=");
-
-                if (name[len] == '=')
-                        st = take_flag(&s, name, len, name + len + 1);
-                else if (i + 1 < argc && strncmp(argv[i + 1], "--", 2) != 0)
-                        st = take_flag(&s, name, len, argv[++i]);
-                else
-                        st = take_flag(&s, name, len, NULL);
-        }
-        return st;
+        source_set_defaults(&conf_serve_table, c);
 }
 
 // Environment
@@ -110,7 +28,7 @@ static enum dyn_status take_flags(struct conf *c, int argc, char **argv, struct 
 // "MAX_ROWS" as "max-rows".
 static size_t option_name(char *out, const char *var, size_t len)
 {
-        size_t n = len < MAX_NAME ? len : MAX_NAME;
+        size_t n = len < SOURCE_MAX_NAME ? len : SOURCE_MAX_NAME;
 
         for (size_t i = 0; i < n; i++)
                 out[i] = (char)(var[i] == '_' ? '-' : tolower((unsigned char)var[i]));
@@ -125,7 +43,7 @@ static enum dyn_status take_parts(struct source *s, int row, const char *text, c
 
         while (st == DYN_OK && (part = strsep(&rest, ":")) != NULL)
                 if (*part != 0)
-                        st = take(s, row, part, where);
+                        st = source_take(s, row, part, where);
         mem_free(copy);
         return st;
 }
@@ -151,21 +69,22 @@ static bool is_clients(const char *name, size_t len)
 
 static enum dyn_status take_variable(struct source *s, const char *name, size_t len, const char *text)
 {
-        char option[MAX_NAME], where[MAX_NAME + 40];
+        char option[SOURCE_MAX_NAME], where[SOURCE_MAX_NAME + 40];
         size_t n = option_name(option, name, len);
-        int row = len > MAX_NAME ? -1 : find_row(option, n);
+        int row = len > SOURCE_MAX_NAME ? -1 : conf_table_find(&conf_serve_table, option, n);
 
         snprintf(where, sizeof where, "environment variable " ENV_PREFIX "%.*s", (int)n, name);
         if ((row >= 0 && *text == 0) || is_service_link(name, len) || is_clients(name, len))
                 return DYN_OK; // set to nothing is not set
         if (row >= 0)
-                return conf_rows[row].type == CONF_LIST ? take_parts(s, row, text, where) : take(s, row, text, where);
-        return fail_unknown(s, where, option, n);
+                return conf_serve_table.rows[row].type == CONF_LIST ? take_parts(s, row, text, where)
+                                                                    : source_take(s, row, text, where);
+        return source_fail_unknown(s, where, option, n);
 }
 
 static enum dyn_status take_environment(struct conf *c, struct dyn_error *err)
 {
-        struct source s = {c, err, {false}};
+        struct source s = {c, &conf_serve_table, err, {false}};
         enum dyn_status st = DYN_OK;
 
         for (char **e = environ; *e != NULL && st == DYN_OK; e++) {
@@ -218,21 +137,21 @@ static int take_line(void *ctx, const char *section, const char *name, const cha
 {
         struct file *f = ctx;
         char where[300];
-        int row = find_row(name, strlen(name));
+        int row = conf_table_find(&conf_serve_table, name, strlen(name));
 
         if (*section != 0)
                 return fail_line(f, "no [section]");
         if (strcmp(name, "config") == 0)
                 return fail_line(f, "no other file to be named in this one");
-        snprintf(where, sizeof where, "%.200s:%d: %.*s", f->path, f->line, MAX_NAME, name);
-        f->failed = (row >= 0 ? take(&f->source, row, text, where)
-                              : fail_unknown(&f->source, where, name, strlen(name))) != DYN_OK;
+        snprintf(where, sizeof where, "%.200s:%d: %.*s", f->path, f->line, SOURCE_MAX_NAME, name);
+        f->failed = (row >= 0 ? source_take(&f->source, row, text, where)
+                              : source_fail_unknown(&f->source, where, name, strlen(name))) != DYN_OK;
         return !f->failed;
 }
 
 static enum dyn_status take_file(struct conf *c, const char *path, struct dyn_error *err)
 {
-        struct file f = {.source = {c, err, {false}}, .path = path, .stream = fopen(path, "re")};
+        struct file f = {.source = {c, &conf_serve_table, err, {false}}, .path = path, .stream = fopen(path, "re")};
 
         if (f.stream == NULL)
                 return dyn_fail(err, DYN_IO, "%s: %s", path, strerror(errno));
@@ -269,7 +188,7 @@ static enum dyn_status read_over(struct conf *c, int argc, char **argv, struct d
 {
         enum dyn_status st = take_environment(c, err);
 
-        return st == DYN_OK ? take_flags(c, argc, argv, err) : st;
+        return st == DYN_OK ? source_take_flags(&conf_serve_table, c, argc, argv, err) : st;
 }
 
 // Flags and environment are read twice if they name a file, which must come before them.
@@ -296,6 +215,5 @@ enum dyn_status conf_read(struct conf *c, int argc, char **argv, struct dyn_erro
 
 void conf_finish(struct conf *c)
 {
-        for (int i = 0; i < conf_n_rows; i++)
-                conf_value_clear(c, &conf_rows[i]);
+        source_clear(&conf_serve_table, c);
 }

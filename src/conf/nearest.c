@@ -3,8 +3,6 @@
 #include <limits.h>
 #include <string.h>
 
-#include "conf/table.h"
-
 #define MAX_LEN 48
 
 static int least(int a, int b)
@@ -34,15 +32,15 @@ static int distance(const char *a, size_t a_len, const char *b, size_t b_len)
         return row[b_len];
 }
 
-const char *conf_nearest(const char *name, size_t len)
+const char *conf_nearest(const struct conf_table *t, const char *name, size_t len)
 {
         const char *best = NULL;
         int best_distance = INT_MAX;
 
         if (len > MAX_LEN)
                 return NULL;
-        for (int i = 0; i < conf_n_rows; i++) {
-                const char *other = conf_rows[i].name;
+        for (int i = 0; i < t->n; i++) {
+                const char *other = t->rows[i].name;
                 int d = distance(name, len, other, strlen(other));
 
                 if (d < best_distance) {

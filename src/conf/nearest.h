@@ -4,7 +4,9 @@
 
 #include <stddef.h>
 
+#include "conf/table.h"
+
 // The name in the table that the fewest typing slips lead to name from; NULL if none is near.
-const char *conf_nearest(const char *name, size_t len);
+const char *conf_nearest(const struct conf_table *, const char *name, size_t len);
 
 #endif

@@ -1,6 +1,7 @@
-// The table for people: the help of `dynlora serve` and the sample configuration file.
+// The tables for people: the help of `dynlora serve` and `dynlora bench`, and the sample configuration file.
 #include <string.h>
 
+#include "conf/bench.h"
 #include "conf/conf.h"
 #include "conf/table.h"
 
@@ -40,9 +41,10 @@ static void describe_argument(char *text, size_t cap, const struct conf_row *row
 
 static void print_option(FILE *out, const struct conf_row *row)
 {
-        char argument[60], left[100], help[400], lead[LEFT + 1];
+        char argument[60] = "", left[100], help[400], lead[LEFT + 1];
 
-        describe_argument(argument, sizeof argument, row);
+        if (row->type != CONF_SWITCH)
+                describe_argument(argument, sizeof argument, row);
         snprintf(left, sizeof left, "  --%s %s", row->name, argument);
         if (row->initial != NULL)
                 snprintf(help, sizeof help, "%s (%s)", row->help, row->initial);
@@ -57,15 +59,25 @@ static void print_option(FILE *out, const struct conf_row *row)
         wrap(out, help, WIDTH - LEFT, lead);
 }
 
+static void print_table(FILE *out, const struct conf_table *t)
+{
+        for (int i = 0; i < t->n; i++) {
+                if (t->rows[i].group != NULL)
+                        fprintf(out, "%s%s\n", i ? "\n" : "", t->rows[i].group);
+                print_option(out, &t->rows[i]);
+        }
+}
+
 void conf_print_help(FILE *out)
 {
-        for (int i = 0; i < conf_n_rows; i++) {
-                if (conf_rows[i].group != NULL)
-                        fprintf(out, "%s%s\n", i ? "\n" : "", conf_rows[i].group);
-                print_option(out, &conf_rows[i]);
-        }
+        print_table(out, &conf_serve_table);
         fputs("\n", out);
         fputs("Defaults are in parentheses. A SIZE is in bytes, or 512M, 1.5G and the like.\n", out);
+}
+
+void conf_bench_print_help(FILE *out)
+{
+        print_table(out, &conf_bench_table);
 }
 
 void conf_print_sample(FILE *out)
@@ -76,8 +88,8 @@ void conf_print_sample(FILE *out)
               "# before an option to set it. Flags and environment variables (DYNLORA_MAX_ROWS)\n"
               "# go before this file.\n",
                 out);
-        for (int i = 0; i < conf_n_rows; i++) {
-                const struct conf_row *row = &conf_rows[i];
+        for (int i = 0; i < conf_serve_table.n; i++) {
+                const struct conf_row *row = &conf_serve_table.rows[i];
 
                 if (row->group != NULL)
                         fprintf(out, "\n# %s\n# %.*s\n", row->group, (int)strlen(row->group), "--------------------");

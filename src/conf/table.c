@@ -1,6 +1,7 @@
 #include "conf/table.h"
 
 #include <limits.h>
+#include <string.h>
 
 #include "conf/conf.h"
 
@@ -18,7 +19,7 @@ static const struct conf_choice log_formats[] = {{"text", CONF_LOG_TEXT}, {"json
 #define A_DAY     86400
 
 // clang-format off
-const struct conf_row conf_rows[] = {
+static const struct conf_row rows[] = {
         {"model", CONF_STRING, AT(model), NULL, "PATH",
          "The base model: a Hugging Face folder (config.json, *.safetensors, tokenizer.json) or a .gguf file.",
          .group = "Model"},
@@ -108,6 +109,14 @@ const struct conf_row conf_rows[] = {
 };
 // clang-format on
 
-const int conf_n_rows = sizeof conf_rows / sizeof conf_rows[0];
+const struct conf_table conf_serve_table = {rows, sizeof rows / sizeof rows[0]};
 
-_Static_assert(sizeof conf_rows / sizeof conf_rows[0] <= CONF_MAX_ROWS, "a source counts its rows in an array");
+_Static_assert(sizeof rows / sizeof rows[0] <= CONF_MAX_ROWS, "a source counts its rows in an array");
+
+int conf_table_find(const struct conf_table *t, const char *name, size_t len)
+{
+        for (int i = 0; i < t->n; i++)
+                if (strlen(t->rows[i].name) == len && memcmp(t->rows[i].name, name, len) == 0)
+                        return i;
+        return -1;
+}

@@ -1,5 +1,5 @@
-// The rows that everything about options is made from. Only src/conf reads them; a new option is a field in conf.h and
-// a row in table.c.
+// The rows that everything about options is made from, a table for each command that has many. Only src/conf reads
+// them; a new option of serve is a field in conf.h and a row in table.c, one of bench stands in bench.h and bench.c.
 #ifndef DYNLORA_CONF_TABLE_H
 #define DYNLORA_CONF_TABLE_H
 
@@ -11,7 +11,9 @@ enum conf_type {
         CONF_LIST,   // struct conf_list: may be given several times; in the environment, separated by ':'
         CONF_INT,    // int, min .. max
         CONF_SIZE,   // size_t, in bytes, with an optional K, M, G or T
+        CONF_INTS,   // struct conf_ints: whole numbers, each min .. max, with commas between
         CONF_BOOL,   // bool, on or off
+        CONF_SWITCH, // the same, and on when a flag has no value
         CONF_ENUM,   // an enum: one of the choices
 };
 
@@ -23,18 +25,25 @@ struct conf_choice {
 struct conf_row {
         const char *name; // without dashes; the environment variable is DYNLORA_ and this in upper case, _ for -
         enum conf_type type;
-        size_t offset;                     // of the field in struct conf
+        size_t offset;                     // of the field in the struct that the table fills
         const char *initial;               // the default as it would be written, NULL for none
         const char *argument;              // what help calls the value; NULL: it lists the choices
         const char *help;                  // sentences, wrapped where they are printed
-        int64_t min, max;                  // of INT and SIZE
+        int64_t min, max;                  // of INT, INTS and SIZE
         const struct conf_choice *choices; // of ENUM; of STRING, if not NULL, the words allowed
         const char *group;                 // not NULL: a heading begins here
 };
 
 #define CONF_MAX_ROWS 64
 
-extern const struct conf_row conf_rows[];
-extern const int conf_n_rows;
+struct conf_table {
+        const struct conf_row *rows; // (n)
+        int n;
+};
+
+extern const struct conf_table conf_serve_table, conf_bench_table;
+
+// The row of that name, -1 if there is none.
+int conf_table_find(const struct conf_table *, const char *name, size_t len);
 
 #endif

@@ -2,15 +2,18 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "conf/bench.h"
+#include "conf/conf.h"
 
-static void *field(struct conf *c, const struct conf_row *row)
+static void *field(void *fields, const struct conf_row *row)
 {
-        return (char *)c + row->offset;
+        return (char *)fields + row->offset;
 }
 
 // Digits with an optional sign, whole.
@@ -70,7 +73,7 @@ static bool read_bool(const char *text, bool *out)
         return false;
 }
 
-static enum dyn_status set_number(struct conf *c, const struct conf_row *row, const char *text, struct dyn_error *err)
+static enum dyn_status set_number(void *fields, const struct conf_row *row, const char *text, struct dyn_error *err)
 {
         const char *what = row->type == CONF_SIZE ? "a size such as 512M or 1.5G" : "a whole number";
         int64_t x;
@@ -81,10 +84,35 @@ static enum dyn_status set_number(struct conf *c, const struct conf_row *row, co
                 return dyn_fail(err, DYN_INVALID, "expected %s from %lld to %lld, found %s",
                         row->type == CONF_SIZE ? "bytes" : what, (long long)row->min, (long long)row->max, text);
         if (row->type == CONF_SIZE)
-                *(size_t *)field(c, row) = (size_t)x;
+                *(size_t *)field(fields, row) = (size_t)x;
         else
-                *(int *)field(c, row) = (int)x;
+                *(int *)field(fields, row) = (int)x;
         return DYN_OK;
+}
+
+static enum dyn_status set_ints(void *fields, const struct conf_row *row, const char *text, struct dyn_error *err)
+{
+        struct conf_ints *ints = field(fields, row);
+        char part[24];
+        int64_t x;
+
+        ints->n = 0;
+        for (const char *at = text;; at++) {
+                size_t len = strcspn(at, ",");
+
+                snprintf(part, sizeof part, "%.*s", (int)len, at);
+                if (len >= sizeof part || !read_int(part, &x) || x < row->min || x > row->max)
+                        return dyn_fail(err, DYN_INVALID,
+                                "expected whole numbers from %lld to %lld with commas between, found \"%s\"",
+                                (long long)row->min, (long long)row->max, text);
+                if (ints->n == CONF_MAX_INTS)
+                        return dyn_fail(
+                                err, DYN_INVALID, "expected at most %d numbers, found \"%s\"", CONF_MAX_INTS, text);
+                ints->at[ints->n++] = (int)x;
+                at += len;
+                if (*at == 0)
+                        return DYN_OK;
+        }
 }
 
 static const struct conf_choice *find_choice(const struct conf_row *row, const char *text, struct dyn_error *err)
@@ -103,9 +131,9 @@ static const struct conf_choice *find_choice(const struct conf_row *row, const c
         return NULL;
 }
 
-static enum dyn_status set_string(struct conf *c, const struct conf_row *row, const char *text, struct dyn_error *err)
+static enum dyn_status set_string(void *fields, const struct conf_row *row, const char *text, struct dyn_error *err)
 {
-        char **s = field(c, row);
+        char **s = field(fields, row);
 
         if (*text == 0)
                 return dyn_fail(err, DYN_INVALID, "expected a value, found nothing");
@@ -116,9 +144,9 @@ static enum dyn_status set_string(struct conf *c, const struct conf_row *row, co
         return DYN_OK;
 }
 
-static enum dyn_status add_string(struct conf *c, const struct conf_row *row, const char *text, struct dyn_error *err)
+static enum dyn_status add_string(void *fields, const struct conf_row *row, const char *text, struct dyn_error *err)
 {
-        struct conf_list *list = field(c, row);
+        struct conf_list *list = field(fields, row);
 
         if (*text == 0)
                 return dyn_fail(err, DYN_INVALID, "expected a value, found nothing");
@@ -127,39 +155,42 @@ static enum dyn_status add_string(struct conf *c, const struct conf_row *row, co
         return DYN_OK;
 }
 
-enum dyn_status conf_value_set(struct conf *c, const struct conf_row *row, const char *text, struct dyn_error *err)
+enum dyn_status conf_value_set(void *fields, const struct conf_row *row, const char *text, struct dyn_error *err)
 {
         const struct conf_choice *choice;
 
         switch (row->type) {
         case CONF_STRING:
-                return set_string(c, row, text, err);
+                return set_string(fields, row, text, err);
         case CONF_LIST:
-                return add_string(c, row, text, err);
+                return add_string(fields, row, text, err);
+        case CONF_INTS:
+                return set_ints(fields, row, text, err);
         case CONF_BOOL:
-                if (!read_bool(text, field(c, row)))
+        case CONF_SWITCH:
+                if (!read_bool(text, field(fields, row)))
                         return dyn_fail(err, DYN_INVALID, "expected on or off, found \"%s\"", text);
                 return DYN_OK;
         case CONF_ENUM:
                 choice = find_choice(row, text, err);
                 if (choice == NULL)
                         return DYN_INVALID;
-                memcpy(field(c, row), &choice->value, sizeof choice->value);
+                memcpy(field(fields, row), &choice->value, sizeof choice->value);
                 return DYN_OK;
         default:
-                return set_number(c, row, text, err);
+                return set_number(fields, row, text, err);
         }
 }
 
-void conf_value_clear(struct conf *c, const struct conf_row *row)
+void conf_value_clear(void *fields, const struct conf_row *row)
 {
         if (row->type == CONF_STRING) {
-                char **s = field(c, row);
+                char **s = field(fields, row);
 
                 mem_free(*s);
                 *s = NULL;
         } else if (row->type == CONF_LIST) {
-                struct conf_list *list = field(c, row);
+                struct conf_list *list = field(fields, row);
 
                 for (int i = 0; i < list->n; i++)
                         mem_free(list->at[i]);

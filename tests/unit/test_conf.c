@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "conf/bench.h"
 #include "conf/conf.h"
 #include "conf/table.h"
 #include "scratch.h"
@@ -114,6 +115,48 @@ static void sizes_have_binary_units(void **state)
                 refused(words,
                         strchr(*s, ' ') ? "*expected an option" : "*flag --kv-memory: expected a size such as 512M");
         }
+}
+
+static enum dyn_status read_bench(struct conf_bench *c, char *word, struct dyn_error *err)
+{
+        return conf_bench_read(c, word ? 1 : 0, &word, err);
+}
+
+static void a_list_of_numbers_replaces_the_default_and_is_told_when_it_is_wrong(void **state)
+{
+        static const char *const wrong[] = {"--rows=", "--rows=,", "--rows=1,", "--rows=1, 2", "--rows=0",
+                "--rows=1025", "--rows=1;2", "--rows=99999999999999999999999999", "--rows=1,2,3,4,5,6,7,8,9"};
+        struct conf_bench c;
+        struct dyn_error err;
+
+        assert_int_equal(read_bench(&c, NULL, &err), DYN_OK);
+        assert_true(c.rows.n == 3 && c.rows.at[0] == 1 && c.rows.at[1] == 8 && c.rows.at[2] == 32);
+        conf_bench_finish(&c);
+        assert_int_equal(read_bench(&c, (char[]){"--rows=5,1024"}, &err), DYN_OK);
+        assert_true(c.rows.n == 2 && c.rows.at[0] == 5 && c.rows.at[1] == 1024);
+        conf_bench_finish(&c);
+        for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+                char *word = strdup(wrong[i]);
+
+                if (read_bench(&c, word, &err) == DYN_OK || strncmp(err.text, "flag --rows: expected ", 22) != 0)
+                        fail_msg("%s: %s", word, err.text);
+                conf_bench_finish(&c);
+                free(word);
+        }
+}
+
+static void a_switch_needs_no_value(void **state)
+{
+        struct conf_bench c;
+        struct dyn_error err;
+        char *words[] = {"--json", "--rounds", "7"};
+
+        assert_int_equal(conf_bench_read(&c, 3, words, &err), DYN_OK);
+        assert_true(c.json && c.rounds == 7);
+        conf_bench_finish(&c);
+        assert_int_equal(read_bench(&c, (char[]){"--json=off"}, &err), DYN_OK);
+        assert_false(c.json);
+        conf_bench_finish(&c);
 }
 
 static void a_wrong_value_is_told_with_option_expected_and_found(void **state)
@@ -265,8 +308,8 @@ static void help_fits_80_columns_and_names_every_option(void **state)
 {
         char *text = printed(conf_print_help), name[80];
 
-        for (int i = 0; i < conf_n_rows; i++) {
-                snprintf(name, sizeof name, "--%s ", conf_rows[i].name);
+        for (int i = 0; i < conf_serve_table.n; i++) {
+                snprintf(name, sizeof name, "--%s ", conf_serve_table.rows[i].name);
                 if (strstr(text, name) == NULL)
                         fail_msg("%s is missing", name);
         }
@@ -303,7 +346,7 @@ static void the_committed_file_can_be_used(void **state)
                 strncat(used, line + option, strcspn(line, "\n") + 1 - option);
                 n += option;
         }
-        assert_int_equal(n, conf_n_rows - 1); // all but --config
+        assert_int_equal(n, conf_serve_table.n - 1); // all but --config
         snprintf(words, sizeof words, "--config %s", scratch_write("all.conf", used, strlen(used)));
         accepted(&c, words);
         accepted(&plain, "--model PATH");
@@ -325,6 +368,8 @@ int main(void)
                 cmocka_unit_test(an_option_not_given_has_its_default),
                 cmocka_unit_test(every_type_of_value_is_read),
                 cmocka_unit_test(sizes_have_binary_units),
+                cmocka_unit_test(a_list_of_numbers_replaces_the_default_and_is_told_when_it_is_wrong),
+                cmocka_unit_test(a_switch_needs_no_value),
                 cmocka_unit_test(a_wrong_value_is_told_with_option_expected_and_found),
                 cmocka_unit_test(an_unknown_name_is_told_with_the_nearest),
                 cmocka_unit_test(a_flag_goes_before_environment_file_and_default),
