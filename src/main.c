@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "adapters_cli.h"
+#include "bench.h"
 #include "conf/conf.h"
 #include "inspect.h"
 #include "serve.h"
@@ -17,6 +18,7 @@ static void print_usage(FILE *out)
               "  dynlora serve --model PATH [..]  serve a model and its adapters\n"
               "  dynlora adapters ..              those of a running server; adapters help\n"
               "  dynlora inspect PATH             say what a model or an adapter folder is\n"
+              "  dynlora bench [..]               measure it on this machine; bench help\n"
               "  dynlora version                  say which version this is\n"
               "  dynlora help                     this text and every option of serve\n"
               "  dynlora help conf                a configuration file with every option\n",
@@ -69,6 +71,8 @@ int main(int argc, char **argv)
         }
         if (strcmp(command, "adapters") == 0)
                 return adapters_cli_run(argc - 2, argv + 2);
+        if (strcmp(command, "bench") == 0)
+                return bench_run(argc - 2, argv + 2);
         if (strcmp(command, "help") == 0 || asks_for_help(argc, argv))
                 return help();
         if (strcmp(command, "serve") == 0)
