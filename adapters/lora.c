@@ -26,6 +26,7 @@ struct lowering {
         const struct dyn_sites *sites;
         struct lora_config config;
         struct pair *pairs; // (sites->n)
+        bool known_finite;
         struct dyn_lowered *out;
         struct dyn_error *err;
 };
@@ -106,31 +107,31 @@ static enum dyn_status check_shape(
         return fail(l, DYN_INVALID, module, part, expected, describe(t, found, sizeof found));
 }
 
-// Whether element i is neither infinite nor NaN: by its exponent, so that the compiler can do many at once.
+// Whether no element is infinite or NaN: by the exponents, in words as wide as an element, so that the compiler takes
+// many at once.
+#define ALL_FINITE(type)                                                                                               \
+        static bool all_finite_##type(const unsigned char *p, int64_t n, type exponent)                                \
+        {                                                                                                              \
+                type bad = 0;                                                                                          \
+                                                                                                                       \
+                for (int64_t i = 0; i < n; i++) {                                                                      \
+                        type x;                                                                                        \
+                                                                                                                       \
+                        memcpy(&x, p + sizeof x * (size_t)i, sizeof x);                                                \
+                        bad |= (type) - ((x & exponent) == exponent);                                                  \
+                }                                                                                                      \
+                return bad == 0;                                                                                       \
+        }
+ALL_FINITE(uint16_t)
+ALL_FINITE(uint32_t)
+
 static bool row_is_finite(const struct dyn_tensor *t, int64_t row)
 {
         int64_t n = t->shape[1];
         const unsigned char *p = (const unsigned char *)t->data + dyn_dtype_bytes(t->dtype, n) * (size_t)row;
-        uint32_t bad = 0;
 
-        if (t->dtype == DYN_F32) {
-                for (int64_t i = 0; i < n; i++) {
-                        uint32_t x;
-
-                        memcpy(&x, p + 4 * i, 4);
-                        bad |= (x & 0x7f800000u) == 0x7f800000u;
-                }
-        } else {
-                uint16_t exponent = t->dtype == DYN_F16 ? 0x7c00 : 0x7f80;
-
-                for (int64_t i = 0; i < n; i++) {
-                        uint16_t x;
-
-                        memcpy(&x, p + 2 * i, 2);
-                        bad |= (x & exponent) == exponent;
-                }
-        }
-        return bad == 0;
+        return t->dtype == DYN_F32 ? all_finite_uint32_t(p, n, 0x7f800000)
+                                   : all_finite_uint16_t(p, n, t->dtype == DYN_F16 ? 0x7c00 : 0x7f80);
 }
 
 static enum dyn_status check_finite(struct lowering *l, const char *module, char part, const struct dyn_tensor *t)
@@ -138,6 +139,8 @@ static enum dyn_status check_finite(struct lowering *l, const char *module, char
         size_t element = dyn_dtype_bytes(t->dtype, 1);
         char found[80];
 
+        if (l->known_finite)
+                return DYN_OK;
         for (int64_t row = 0; row < t->shape[0]; row++) {
                 if (row_is_finite(t, row))
                         continue;
@@ -271,6 +274,7 @@ static enum dyn_status lora_lower(const struct dyn_adapter_folder *folder, const
 {
         struct lowering l = {.file = folder->weights, .sites = sites, .out = out, .err = err};
 
+        l.known_finite = folder->known_finite;
         *out = (struct dyn_lowered){0};
         enum dyn_status st = lora_config_init(&l.config, folder->config, err);
         if (st == DYN_OK) {

@@ -7,6 +7,8 @@
 #ifndef DYNLORA_ADAPTER_H
 #define DYNLORA_ADAPTER_H
 
+#include <stdbool.h>
+
 #include "dynlora/status.h"
 #include "dynlora/tensor.h"
 
@@ -31,6 +33,7 @@ struct dyn_adapter_folder {
         const char *path;
         const struct cJSON *config;        // adapter_config.json, an object
         const struct safetensors *weights; // adapter_model.safetensors
+        bool known_finite;                 // they were lowered before: values need not be looked at again
 };
 
 // y += scale * B (A x) at sites.at[site]. a: (rank, n_in), b: (n_out, rank), both of one plain dtype, borrowed from the

@@ -21,15 +21,32 @@
 
 _Static_assert(OUT_BLOCK % TILE_COLUMNS == 0, "blocks of outputs are whole blocks of packed columns");
 
-// B: (n_out, rank) to (blocks of TILE_COLUMNS outputs, rank, TILE_COLUMNS); to is zeroed.
+// One block of up to TILE_COLUMNS outputs: (n, rank) to (rank, TILE_COLUMNS), zeros where there is no output. It stays
+// in the cache meanwhile. Inlined for each size of an element.
+#define PACK_BLOCK(type)                                                                                               \
+        static void pack_##type(type *restrict to, const type *restrict b, size_t n, size_t rank)                      \
+        {                                                                                                              \
+                for (size_t r = 0; r < rank; r++, to += TILE_COLUMNS) {                                                \
+                        for (size_t o = 0; o < n; o++)                                                                 \
+                                to[o] = b[o * rank + r];                                                               \
+                        for (size_t o = n; o < TILE_COLUMNS; o++)                                                      \
+                                to[o] = 0;                                                                             \
+                }                                                                                                      \
+        }
+PACK_BLOCK(uint16_t)
+PACK_BLOCK(uint32_t)
+
+// B: (n_out, rank) to (blocks of TILE_COLUMNS outputs, rank, TILE_COLUMNS)
 static void pack_b(char *to, const char *b, size_t n_out, size_t rank, size_t size)
 {
-        for (size_t o = 0; o < n_out; o++)
-                for (size_t r = 0; r < rank; r++) {
-                        size_t at = (o / TILE_COLUMNS * rank + r) * TILE_COLUMNS + o % TILE_COLUMNS;
+        for (size_t o = 0; o < n_out; o += TILE_COLUMNS) {
+                size_t n = n_out - o < TILE_COLUMNS ? n_out - o : TILE_COLUMNS;
 
-                        memcpy(to + at * size, b + (o * rank + r) * size, size);
-                }
+                if (size == sizeof(uint16_t))
+                        pack_uint16_t((void *)(to + o * rank * size), (const void *)(b + o * rank * size), n, rank);
+                else
+                        pack_uint32_t((void *)(to + o * rank * size), (const void *)(b + o * rank * size), n, rank);
+        }
 }
 
 enum dyn_status fast_lowrank_load(struct dyn_device *dev, struct dyn_lowrank *p, const struct dyn_tensor *a,

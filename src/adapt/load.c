@@ -115,6 +115,7 @@ static enum dyn_status read_folder(const struct adapter_host *host, const char *
                 return dyn_fail_in(err, path);
         }
         assert(lowered->n > 0);
+        folder->files.known_finite = true;
         *out = folder;
         return DYN_OK;
 }

@@ -28,32 +28,22 @@ struct safetensors {
         struct map by_name; // to an index into tensors
 };
 
-static enum dyn_status open_shard(struct shard *s, const char *path, struct dyn_error *err)
+static enum dyn_status read_head(struct shard *s, struct dyn_error *err)
 {
-        s->name = mem_strdup(path);
-        enum dyn_status st = mapfile_open(&s->file, path, err);
-        if (st != DYN_OK)
-                return st;
-        st = sthead_read(s->file.data, s->file.size, &s->entries, &s->n, err);
-        return st == DYN_OK ? DYN_OK : dyn_fail_in(err, path);
+        enum dyn_status st = sthead_read(s->file.data, s->file.size, &s->entries, &s->n, err);
+
+        return st == DYN_OK ? DYN_OK : dyn_fail_in(err, s->name);
 }
 
-// Opens the files and puts their tensors into one list and map.
-static enum dyn_status open_shards(struct safetensors *s, char **paths, int n_paths, struct dyn_error *err)
+// Puts the tensors of all files into one list and map.
+static enum dyn_status list_tensors(struct safetensors *s, struct dyn_error *err)
 {
         size_t total = 0;
 
-        s->shards = mem_array((size_t)n_paths, sizeof *s->shards);
-        for (; s->n_shards < n_paths; total += (size_t)s->shards[s->n_shards++].n) {
-                enum dyn_status st = open_shard(&s->shards[s->n_shards], paths[s->n_shards], err);
-
-                if (st != DYN_OK) {
-                        s->n_shards++;
-                        return st;
-                }
-        }
+        for (int i = 0; i < s->n_shards; i++)
+                total += (size_t)s->shards[i].n;
         if (total > INT_MAX)
-                return dyn_fail(err, DYN_UNSUPPORTED, "%s: expected at most %d tensors", paths[0], INT_MAX);
+                return dyn_fail(err, DYN_UNSUPPORTED, "%s: expected at most %d tensors", s->shards[0].name, INT_MAX);
         s->tensors = mem_array(total, sizeof *s->tensors);
         for (int i = 0; i < s->n_shards; i++) {
                 for (int j = 0; j < s->shards[i].n; j++) {
@@ -67,6 +57,22 @@ static enum dyn_status open_shards(struct safetensors *s, char **paths, int n_pa
                 }
         }
         return DYN_OK;
+}
+
+static enum dyn_status open_shards(struct safetensors *s, char **paths, int n_paths, struct dyn_error *err)
+{
+        s->shards = mem_array((size_t)n_paths, sizeof *s->shards);
+        while (s->n_shards < n_paths) {
+                struct shard *shard = &s->shards[s->n_shards++];
+
+                shard->name = mem_strdup(paths[s->n_shards - 1]);
+                enum dyn_status st = mapfile_open(&shard->file, shard->name, err);
+                if (st == DYN_OK)
+                        st = read_head(shard, err);
+                if (st != DYN_OK)
+                        return st;
+        }
+        return list_tensors(s, err);
 }
 
 // The name of a file in the index's own folder, not a way out of it.
@@ -212,6 +218,23 @@ enum dyn_status safetensors_open(struct safetensors **out, const char *path, str
         }
         *out = s;
         return DYN_OK;
+}
+
+enum dyn_status safetensors_take(struct safetensors **out, struct mapfile file, const char *name, struct dyn_error *err)
+{
+        struct safetensors *s = mem_zalloc(sizeof *s);
+
+        s->shards = mem_array(1, sizeof *s->shards);
+        s->shards[s->n_shards++] = (struct shard){.file = file, .name = mem_strdup(name)};
+        enum dyn_status st = read_head(&s->shards[0], err);
+        if (st == DYN_OK)
+                st = list_tensors(s, err);
+        if (st != DYN_OK) {
+                safetensors_close(s);
+                s = NULL;
+        }
+        *out = s;
+        return st;
 }
 
 void safetensors_close(struct safetensors *s)

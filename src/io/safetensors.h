@@ -7,11 +7,17 @@
 
 #include "dynlora/status.h"
 #include "dynlora/tensor.h"
+#include "io/mapfile.h"
 
 struct safetensors;
 
 // path: a .safetensors file, or a folder with model.safetensors or model.safetensors.index.json.
 enum dyn_status safetensors_open(struct safetensors **, const char *path, struct dyn_error *);
+
+// One file's bytes that were read or mapped by the caller, whose mapping is the reader's from now on, also on failure.
+// name begins the error.
+enum dyn_status safetensors_take(struct safetensors **, struct mapfile, const char *name, struct dyn_error *);
+
 void safetensors_close(struct safetensors *);
 
 int safetensors_count(const struct safetensors *);
