@@ -12,6 +12,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/threads.h"
 
 struct load {
         uv_work_t work;
@@ -222,15 +223,21 @@ static enum dyn_status read_archive(struct load *l)
         return st;
 }
 
-static void work(uv_work_t *req)
+static void read_aside(void *arg)
 {
-        struct load *l = req->data;
+        struct load *l = arg;
 
         l->status = l->archive >= 0 ? read_archive(l) : l->own ? read_own(l) : read_path(l, l->path);
         if (l->status != DYN_OK) {
                 dyn_adapter_unpin(l->adapter);
                 l->adapter = NULL;
         }
+}
+
+// Steps go before: who registers can wait a little longer.
+static void work(uv_work_t *req)
+{
+        thread_run_aside(read_aside, req->data);
 }
 
 // Back on the loop

@@ -5,8 +5,10 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/threads.h"
 
-#define MAX_LOADS   4 // on the pool at once
+#define MAX_LOADS   4                 // on the pool at once
+#define LARGE       ((size_t)4 << 20) // bytes whose load would hold up steps
 #define TICK_MS     20
 #define PATIENCE_NS 1000000000
 
@@ -100,11 +102,21 @@ static void trim_host(struct resident *h)
 // Loading
 // -----------------------------------------------------------------------------------------------------------------------
 
-static void work(uv_work_t *req)
+static void bring(void *arg)
 {
-        struct resident_load *l = req->data;
+        struct resident_load *l = arg;
 
         l->status = version_to_device(l->residence->adapter, &l->error);
+}
+
+static void work(uv_work_t *req)
+{
+        const struct resident_load *l = req->data;
+
+        if (l->residence->adapter->info.bytes < LARGE)
+                bring(req->data);
+        else
+                thread_run_aside(bring, req->data);
 }
 
 static void grant(struct residence *r, enum dyn_status status, const struct dyn_error *error)

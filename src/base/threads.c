@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/resource.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -13,6 +14,10 @@
 // How long a member looks for the next loop before it sleeps: longer than the serial ops between two loops of a step,
 // short enough that an idle server uses no CPU.
 #define SPIN_NS 100000
+
+// Steps of niceness: a tenth of the time of a core that somebody else could use whole. With much less, an adapter would
+// load for seconds while the server is busy; with much more, steps would take half as long again meanwhile.
+#define GIVE_WAY 10
 
 // Loops are announced in one word: a count of loops so far (high half) and the items of this one that nobody has taken
 // yet (low half). A member reads the word, then the loop's fields, then takes an item by compare-and-swap; if that
@@ -178,4 +183,30 @@ void team_run(struct team *t, void (*work)(void *arg, int i), void *arg, int n)
                 if (t->spin_ns == 0 || spins > 2000)
                         sched_yield();
         }
+}
+
+struct aside {
+        void (*work)(void *arg);
+        void *arg;
+};
+
+// To Linux, 0 is the calling thread. There is no way back, which is why it is a thread of its own.
+static void *give_way(void *arg)
+{
+        const struct aside *a = arg;
+
+        setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + GIVE_WAY);
+        a->work(a->arg);
+        return NULL;
+}
+
+void thread_run_aside(void (*work)(void *arg), void *arg)
+{
+        struct aside a = {work, arg};
+        pthread_t thread;
+
+        if (pthread_create(&thread, NULL, give_way, &a) == 0)
+                pthread_join(thread, NULL);
+        else
+                work(arg); // the system allows no more threads
 }
