@@ -20,6 +20,7 @@ struct resident {
         struct residence *closing; // drains to make room, or NULL
         int n_loads;
         uv_timer_t tick;
+        bool pins_wait; // a pinned one may not be on the device
         bool ticking, pumping, again, stopping;
         struct resident_load *loads;
 };
@@ -189,6 +190,7 @@ static void after(uv_work_t *req, int cancelled)
                 h->totals.loads++;
         } else {
                 r->on_device = false;
+                r->refused = true;
                 h->totals.device_bytes -= r->adapter->info.bytes;
                 if (!cancelled)
                         log_warn("adapter %s: %s", r->adapter->info.name, l->error.text);
@@ -342,6 +344,25 @@ static bool insist(struct resident *h, struct residence *r)
         return false;
 }
 
+// Pinned ones come when there is room that no request waits for.
+static void bring_pinned(struct resident *h)
+{
+        if (!h->pins_wait || h->stopping || find_impatient(h) != NULL)
+                return;
+        h->pins_wait = false;
+        for (struct residence *r = h->oldest, *next; r != NULL; r = next) {
+                next = r->newer;
+                if (!r->pinned || r->on_device || r->refused || r->leaving)
+                        continue;
+                if (h->n_loads < MAX_LOADS && make_room(h, r)) {
+                        touch(r);
+                        load(r);
+                } else {
+                        h->pins_wait = true;
+                }
+        }
+}
+
 // Serves the wanted in the order of their oldest want, up to the first that is granted: that may change everything,
 // and the round is made again. Who does not fit is passed by until patience ends; then nobody younger loads.
 static void pump_once(struct resident *h)
@@ -370,6 +391,7 @@ static void pump_once(struct resident *h)
                         }
                 }
         }
+        bring_pinned(h);
 }
 
 // Granting may want and end others: those come back here, and the round is made again.
@@ -531,13 +553,10 @@ void resident_done(struct residence *r)
 
 void resident_pin(struct residence *r, bool pinned)
 {
-        struct resident *h = r->house;
-
         r->pinned = pinned;
-        if (pinned && !r->on_device && !h->stopping && make_room(h, r)) {
-                touch(r);
-                load(r);
-        }
+        r->refused = false;
+        r->house->pins_wait |= pinned;
+        bring_pinned(r->house);
 }
 
 struct resident_totals resident_totals(const struct resident *h)

@@ -42,6 +42,7 @@ struct residence {
         struct want *first_want, **end_of_wants;
         int users; // granted and not done
         bool pinned, closing, leaving, wanted;
+        bool refused;               // its last load failed: a pin alone does not try it again
         bool on_device, on_host;    // as the loop knows it; a load in flight counts as on the device
         struct resident_load *load; // running, or NULL
 };
@@ -76,7 +77,7 @@ void resident_forget(struct want *);
 // A granted request has ended.
 void resident_done(struct residence *);
 
-// A pinned version is brought to the device and stays.
+// A pinned version is brought to the device, as soon as there is room, and stays.
 void resident_pin(struct residence *, bool pinned);
 
 struct resident_totals {

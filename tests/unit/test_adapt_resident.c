@@ -67,26 +67,6 @@ static void the_least_recently_used_leaves_first(void **state)
         assert_int_equal(test_host_alive, 3 * PATCHES);
 }
 
-static void a_pinned_one_is_brought_and_stays(void **state)
-{
-        struct world *w = *state;
-
-        build(w, 2, 16);
-        for (int i = 0; i < 4; i++)
-                enter(w);
-        settle(w);
-        resident_pin(&w->places[3], true);
-        settle(w);
-        assert_true(on_device(&w->places[3]));
-        for (int i = 0; i < 9; i++)
-                use(w, &w->places[i % 3]);
-        assert_true(on_device(&w->places[3]));
-        resident_pin(&w->places[3], false);
-        use(w, &w->places[0]);
-        use(w, &w->places[1]);
-        assert_false(on_device(&w->places[3]));
-}
-
 static void one_in_use_stays_and_who_comes_meanwhile_waits(void **state)
 {
         struct world *w = *state;
@@ -406,33 +386,6 @@ static void patience_ends_also_by_the_clock(void **state)
         resident_done(&w->places[0]);
 }
 
-static void who_can_never_fit_beside_the_pinned_is_told(void **state)
-{
-        struct world *w = *state;
-        struct asker cold, other;
-        char *expected;
-
-        build(w, 2, 16);
-        for (int i = 0; i < 3; i++)
-                enter(w);
-        settle(w);
-        resident_pin(&w->places[0], true);
-        resident_pin(&w->places[1], true);
-        ask(&cold, &w->places[2]);
-        ask(&other, &w->places[2]);
-        atomic_fetch_add(&steps, RESIDENT_PATIENCE);
-        wait_for(w, &cold);
-        expected = mem_printf("adapter \"sql\" takes %zu bytes on the device, and pinned ones take %zu of the %zu that "
-                              "--adapter-memory allows",
-                w->bytes, 2 * w->bytes, 2 * w->bytes);
-        assert_int_equal(cold.status, DYN_NO_MEMORY);
-        assert_int_equal(other.status, DYN_NO_MEMORY);
-        assert_string_equal(cold.text, expected);
-        resident_pin(&w->places[1], false);
-        use(w, &w->places[2]);
-        mem_free(expected);
-}
-
 // Leaving and failing
 // ----------------------------------------------------------------------------------------------------------------
 
@@ -707,7 +660,6 @@ int main(void)
                 test_in_world(new_versions_come_by_themselves_while_there_is_room),
                 test_in_world(one_larger_than_the_whole_budget_is_refused),
                 test_in_world(the_least_recently_used_leaves_first),
-                test_in_world(a_pinned_one_is_brought_and_stays),
                 test_in_world(one_in_use_stays_and_who_comes_meanwhile_waits),
                 test_in_world(one_that_the_engine_still_runs_stays),
                 test_in_world(nobody_leaves_when_that_would_not_make_room),
@@ -720,7 +672,6 @@ int main(void)
                 test_in_world(room_is_kept_for_who_has_lost_patience),
                 test_in_world(one_that_was_closed_opens_again_when_its_room_is_not_needed),
                 test_in_world(patience_ends_also_by_the_clock),
-                test_in_world(who_can_never_fit_beside_the_pinned_is_told),
                 test_in_world(one_that_leaves_during_its_load_is_gone_with_it),
                 test_in_world(a_load_that_fails_tells_all_who_wait),
                 test_in_world(a_device_that_is_full_is_no_end),
