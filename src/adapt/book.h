@@ -10,6 +10,7 @@
 #include "adapt/store.h"
 
 struct load;
+struct scan;
 
 struct held {
         struct adapter_version pub;
@@ -18,14 +19,6 @@ struct held {
         bool leaving;      // nobody uses it any more: it goes when the house lets go of it
         uint64_t sequence; // within its name, ascending from 1
         struct held *next; // the one before it
-};
-
-// The folders of the store that are still being read for the first time.
-struct scan {
-        void (*done)(void *ctx, int n_ready, int n_failed);
-        void *ctx;
-        int n, n_ready, n_failed;
-        int64_t began, told; // nanoseconds
 };
 
 // Somebody who waits until the store has let go of the name and, with drained, no draining version up to a sequence is
@@ -137,8 +130,11 @@ void load_yield(struct registered *);
 
 // Reads what the store lists under a name. scan is NULL after the first reading.
 void load_found(struct registry *, const struct store_entry *, struct scan *);
-void count_in_scan(struct scan *, bool ready);
 void load_stop_all(struct registry *);
+
+// scan.c, the first reading of the store: one more of its folders is to be read, one was.
+void scan_expect(struct scan *);
+void scan_count(struct scan *, bool ready);
 
 // chores.c: takes the name out of the store, on the pool. The entry stays until that is done.
 void store_take_out(struct registered *);

@@ -1,4 +1,4 @@
-// What the registry does on the libuv pool: loads by request and the scan of the store (adapt/registry.h). One load a
+// What the registry does on the libuv pool: loads by request and of what the store lists (adapt/registry.h). One load a
 // name at a time; the book is touched only when a load has come back to the loop.
 #include "adapt/registry.h"
 
@@ -243,31 +243,6 @@ static void work(uv_work_t *req)
 // Back on the loop
 // ----------------------------------------------------------------------------------------------------------------
 
-static void end_scan(struct scan *s)
-{
-        log_info("adapter store: %d ready, %d refused, read in %.1f s", s->n_ready, s->n_failed,
-                (double)(clock_ns() - s->began) / 1e9);
-        if (s->done != NULL)
-                s->done(s->ctx, s->n_ready, s->n_failed);
-        mem_free(s);
-}
-
-void count_in_scan(struct scan *s, bool ready)
-{
-        int64_t now = clock_ns();
-
-        s->n_ready += ready;
-        s->n_failed += !ready;
-        if (s->n_ready + s->n_failed == s->n) {
-                end_scan(s);
-                return;
-        }
-        if (now - s->told > 1000000000) {
-                s->told = now;
-                log_info("adapter store: %d of %d folders read", s->n_ready + s->n_failed, s->n);
-        }
-}
-
 static void tell(const struct load *l, enum registry_outcome outcome)
 {
         if (l->status != DYN_OK) {
@@ -382,7 +357,7 @@ static void after(uv_work_t *req, int uv_status)
         if (l->done != NULL)
                 l->done(l->ctx, l->status, outcome, l->status ? NULL : &e->pub, l->status ? &l->error : NULL);
         if (l->scan != NULL)
-                count_in_scan(l->scan, l->status == DYN_OK);
+                scan_count(l->scan, l->status == DYN_OK);
         load_free(l);
 }
 
@@ -497,32 +472,8 @@ void load_found(struct registry *r, const struct store_entry *found, struct scan
         l->entry->recheck = found->fresh;
         l->scan = scan;
         if (scan != NULL)
-                scan->n++;
+                scan_expect(scan);
         start(l);
-}
-
-// The first reading: all that the store lists, then the word that it is done.
-enum dyn_status registry_scan_store(
-        struct registry *r, void (*done)(void *ctx, int n_ready, int n_failed), void *ctx, struct dyn_error *err)
-{
-        struct store_listing listing = {0};
-        struct scan *s;
-
-        if (r->store != NULL) {
-                store_tidy(r->store);
-                if (store_list(r->store, &listing, err))
-                        return DYN_IO;
-                watch_start(r);
-        }
-        s = mem_zalloc(sizeof *s);
-        s->done = done;
-        s->ctx = ctx;
-        s->began = s->told = clock_ns();
-        watch_take(r, &listing, s);
-        store_listing_free(&listing);
-        if (s->n_ready + s->n_failed == s->n)
-                end_scan(s);
-        return DYN_OK;
 }
 
 void load_stop_all(struct registry *r)

@@ -56,8 +56,8 @@ static void take_new(struct registry *r, const struct store_entry *found, struct
         }
         note_bad(book_add(r, found->name), found);
         if (scan != NULL) {
-                scan->n++;
-                scan->n_failed++;
+                scan_expect(scan);
+                scan_count(scan, false);
         }
 }
 
