@@ -7,6 +7,10 @@
 #include <string.h>
 #include <sys/mman.h>
 
+// What is freed goes back to the system within a second, also when nothing is allocated any more: an adapter that was
+// unloaded leaves no memory behind. Read by jemalloc when it starts, and by nobody else; MALLOC_CONF goes over it.
+const char *malloc_conf = "background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0";
+
 static void *checked(void *p, size_t bytes)
 {
         if (p == NULL) {

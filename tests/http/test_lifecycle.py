@@ -11,6 +11,7 @@ import pytest
 SOAK = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "soak")
 sys.path.append(SOAK)
 
+import make_tiny
 import pool
 
 PROMPT = [5, 6, 7, 8]
@@ -126,6 +127,46 @@ def test_requests_for_a_version_that_waits_on_the_disk_get_the_new_one_when_it_i
             assert answer["choices"][0]["token_ids"] == expected[answer["adapter"]["version"]], (i, answer)
             if i >= 4:
                 time.sleep(0.02 * (i % 5))
+        assert server.stop() == 0
+
+
+# Memory
+# ----------------------------------------------------------------------------------------------------------------------
+
+def shift_by_a_byte(folder):
+    """A longer header, after which no element is aligned: the loader needs copies of all tensors."""
+    path = os.path.join(folder, "adapter_model.safetensors")
+    with open(path, "rb") as f:
+        data = f.read()
+    size = int.from_bytes(data[:8], "little")
+    with open(path, "wb") as f:
+        f.write((size + 1).to_bytes(8, "little") + data[8:8 + size] + b" " + data[8 + size:])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shifted", [False, True])
+def test_memory_returns_after_an_adapter_is_unloaded(start, tiny_model, tmp_path, slow, shifted):
+    """Without any setting of the allocator's: an adapter of some 60 MB comes and goes, and within seconds the server is as small
+    as it was, though nothing else happens in it."""
+    large = str(tmp_path / "outside" / "large")
+    (tmp_path / "store").mkdir()
+    recipe = {"r": 4096, "lora_alpha": 16, "target_modules": make_tiny.ALL, "dtype": "f32"}
+    make_tiny.make_adapter(large, "large", recipe, {**make_tiny.BASE, **make_tiny.VARIANTS["tiny"]}, "tiny", 0.1)
+    if shifted:
+        shift_by_a_byte(large)
+    with start("--model", tiny_model, "--adapters", tmp_path / "store", "--adapter-root", tmp_path / "outside", "--kv-memory", "16M") as server:
+        server.complete(PROMPT, max_tokens=1)
+        before = server.rss()
+        assert server.post("/v1/adapters", {"name": "large", "path": large}).json["sha256"] == pool.sha256_of(large)
+        server.complete(PROMPT, adapter="large", max_tokens=1)
+        loaded = server.rss()
+        assert server.call("DELETE", "/v1/adapters/large?wait=true").status == 200
+        end = time.monotonic() + 5 * slow
+        while (after := server.rss()) - before > 4 << 20 and time.monotonic() < end:
+            time.sleep(0.1)
+        print(f"RSS: {before >> 10} KiB before, {loaded >> 10} KiB with the adapter, {after >> 10} KiB after it was unloaded")
+        assert loaded - before > 50 << 20
+        assert slow > 1 or after - before < 4 << 20
         assert server.stop() == 0
 
 
