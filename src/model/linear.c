@@ -45,7 +45,7 @@ static void one_after_the_other(struct step *s, const struct dyn_linear *p, cons
 }
 
 // A step without adapters costs nothing here, and one whose adapter is merged neither.
-void linears(struct step *s, const float *x, const struct output *out, int n)
+void linear_all(struct step *s, const float *x, const struct output *out, int n)
 {
         struct dyn_linear parts[DYN_MAX_PARTS];
         int n_segs = 0;
@@ -71,7 +71,7 @@ void linears(struct step *s, const float *x, const struct output *out, int n)
 
 static void linear(struct step *s, float *y, const float *x, const struct site *site)
 {
-        linears(s, x, &(struct output){y, site}, 1);
+        linear_all(s, x, &(struct output){y, site}, 1);
 }
 
 void linear_add(struct step *s, float *x, const float *h, const struct site *site)

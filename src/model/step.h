@@ -40,7 +40,7 @@ struct step {
         float *gate, *up;             // (n_rows, hidden_dim)
         float *sum;                   // (n_rows, dim): what linear_add adds
         float *rope_table;            // (n_rows, head_dim)
-        struct dyn_segment *segments; // (host) (max rows in a step, what linears may need)
+        struct dyn_segment *segments; // (host) (max rows in a step, what linear_all may need)
 };
 
 struct model {
@@ -72,7 +72,7 @@ struct output {
         float *y;
         const struct site *site;
 };
-void linears(struct step *, const float *x, const struct output *, int n);
+void linear_all(struct step *, const float *x, const struct output *, int n);
 
 // x += linear(h).
 void linear_add(struct step *, float *x, const float *h, const struct site *);

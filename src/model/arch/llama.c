@@ -41,14 +41,14 @@ static void block(struct step *s, const struct layer *l)
 {
         rmsnorm(s, s->h, s->x, l->attn_norm); // (n_rows, dim)
         // (n_rows, n_heads * head_dim), 2 x (n_rows, n_kv_heads * head_dim)
-        linears(s, s->h, (struct output[]){{s->q, &l->q}, {s->k, &l->k}, {s->v, &l->v}}, 3);
+        linear_all(s, s->h, (struct output[]){{s->q, &l->q}, {s->k, &l->k}, {s->v, &l->v}}, 3);
         rope(s, s->q, s->k);
         kv_write(s, l->index, s->k, s->v);
         attention(s, s->h, s->q, l->index); // (n_rows, n_heads * head_dim)
         linear_add(s, s->x, s->h, &l->o);   // x += o(h)
 
-        rmsnorm(s, s->h, s->x, l->ffn_norm);                                          // (n_rows, dim)
-        linears(s, s->h, (struct output[]){{s->gate, &l->gate}, {s->up, &l->up}}, 2); // 2 x (n_rows, hidden_dim)
+        rmsnorm(s, s->h, s->x, l->ffn_norm);                                             // (n_rows, dim)
+        linear_all(s, s->h, (struct output[]){{s->gate, &l->gate}, {s->up, &l->up}}, 2); // 2 x (n_rows, hidden_dim)
         silu_mul(s, s->gate, s->up);
         linear_add(s, s->x, s->gate, &l->down); // x += down(silu(gate) * up)
 }
