@@ -16,8 +16,12 @@
 
 #define N_ROWS       8
 #define MAX_ADAPTERS 16
-#define PARTS        10        // looks at memory and at a whole step
-#define FLAT         (2 << 10) // KiB
+#define PARTS        10 // looks at memory and at a whole step
+#ifdef __SANITIZE_ADDRESS__
+#define FLAT (1 << 30) // what is freed is kept from being used again
+#else
+#define FLAT (2 << 10) // KiB
+#endif
 
 struct cycles {
         struct model *m;
