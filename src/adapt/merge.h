@@ -41,6 +41,7 @@ struct merge_costs {
         double row;     // a byte of a patch and a row of it
         double merge;   // a byte of touched weights, merged
         double restore; // a byte of touched weights, restored
+        double pass;    // a byte of touched weights that a step reads once more
 };
 
 // An adapter version that traffic was seen for, or that is merged, or that somebody prefers merged. The means are over

@@ -34,13 +34,12 @@ static double gauge_of(const metric_gauge *g)
 
 static void print_merging(struct buf *out, const struct engine_metrics *m)
 {
-        static const char *const modes[N_STEP_MODES] = {"base", "per_row", "merged", "corrected"};
+        static const char *const modes[N_STEP_MODES] = {"base", "per_row", "merged", "mixed"};
         struct buf labels = {0};
 
         prom_head(out, "dynlora_steps_by_mode_total", "counter",
                 "Steps on the base's own weights (rows of the base, or of adapters), and on merged ones (rows of the "
-                "merged "
-                "adapter, or of others too).");
+                "merged adapter, or of others beside them, which keep the base's own).");
         for (int i = 0; i < N_STEP_MODES; i++) {
                 buf_clear(&labels);
                 prom_label(&labels, "mode", modes[i]);

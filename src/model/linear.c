@@ -7,63 +7,86 @@ static const struct dyn_lowrank *patch_of(const struct model_group *g, const str
         return g->patches != NULL && g->patches[site->index].rank > 0 ? &g->patches[site->index] : NULL;
 }
 
-// What is to be added to W x at a site, behind `n` segments: the rows' own patches, but for the one that the weight
-// holds already; and that one is taken away from the rows that it is not for, in one segment for groups that lie
-// together.
-static int segments_at(struct step *s, const struct site *site, int n)
+// Whether the site's merged weight is the one for the rows of a group.
+static bool is_merged_for(const struct site *site, const struct model_group *g)
 {
-        for (int i = 0; s->patched && i < s->in->n_groups; i++) {
-                const struct model_group *g = &s->in->groups[i];
-                const struct dyn_lowrank *own = patch_of(g, site);
+        return site->merged != NULL && patch_of(g, site) == site->merged;
+}
 
-                if (own != NULL && own != site->merged)
-                        s->segments[n++] = (struct dyn_segment){g->first_row, g->n_rows, {own, 1}};
-        }
-        for (int i = 0, end = -1; site->merged != NULL && i < s->in->n_groups; i++) {
-                const struct model_group *g = &s->in->groups[i];
+// One segment for each group of a range that has a patch at the site, with rows counted from the first of the range.
+static int segments_at(const struct site *site, const struct model_group *range, int n_groups, struct dyn_segment *segs)
+{
+        int n = 0;
 
-                if (patch_of(g, site) == site->merged)
-                        continue;
-                if (g->first_row == end)
-                        s->segments[n - 1].n_rows += g->n_rows;
-                else
-                        s->segments[n++] = (struct dyn_segment){g->first_row, g->n_rows, {site->merged, -1}};
-                end = g->first_row + g->n_rows;
+        for (int i = 0; i < n_groups; i++) {
+                const struct dyn_lowrank *own = patch_of(&range[i], site);
+
+                if (own != NULL)
+                        segs[n++] =
+                                (struct dyn_segment){range[i].first_row - range->first_row, range[i].n_rows, {own, 1}};
         }
         return n;
 }
 
-// Where the device has nothing faster. A call of lowrank takes segments up to the first that overlaps one before it.
-static void one_after_the_other(struct step *s, const struct dyn_linear *p, const float *x)
+static void run(struct step *s, const struct dyn_linear *parts, int n, const float *x, int n_rows)
 {
-        s->ops->gemm(s->dev, p->y, x, p->w, s->n_rows);
-        for (int i = 0, end; i < p->n_segs; i = end) {
-                for (end = i + 1; end < p->n_segs && p->segs[end].first_row > p->segs[end - 1].first_row; end++)
-                        ;
-                s->ops->lowrank(s->dev, p->y, x, p->segs + i, end - i);
+        if (s->ops->linear != NULL) {
+                s->ops->linear(s->dev, parts, n, x, n_rows);
+                return;
+        }
+        for (int i = 0; i < n; i++) {
+                s->ops->gemm(s->dev, parts[i].y, x, parts[i].w, n_rows);
+                if (parts[i].n_segs > 0)
+                        s->ops->lowrank(s->dev, parts[i].y, x, parts[i].segs, parts[i].n_segs);
         }
 }
 
-// A step without adapters costs nothing here, and one whose adapter is merged neither.
-void linear_all(struct step *s, const float *x, const struct output *out, int n)
+// The rows of some groups: of several that no merged weight here is for, or of one.
+static void run_range(
+        struct step *s, const float *x, const struct output *out, int n, const struct model_group *range, int n_groups)
 {
         struct dyn_linear parts[DYN_MAX_PARTS];
-        int n_segs = 0;
+        size_t first = (size_t)range->first_row;
+        int n_rows = range[n_groups - 1].first_row + range[n_groups - 1].n_rows - range->first_row, n_segs = 0;
 
         for (int i = 0; i < n; i++) {
                 const struct site *site = out[i].site;
-                int end = segments_at(s, site, n_segs);
+                bool merged = is_merged_for(site, range);
+                struct dyn_segment *segs = s->segments + n_segs;
 
-                parts[i] = (struct dyn_linear){out[i].y, &site->weight, s->segments + n_segs, end - n_segs};
-                n_segs = end;
+                parts[i] = (struct dyn_linear){.y = out[i].y + first * (size_t)site->weight.n_out,
+                        .w = merged ? &site->merged_weight : &site->weight,
+                        .segs = segs,
+                        .n_segs = merged || !s->patched ? 0 : segments_at(site, range, n_groups, segs)};
+                n_segs += parts[i].n_segs;
         }
-        if (s->ops->linear != NULL)
-                s->ops->linear(s->dev, parts, n, x, s->n_rows);
+        run(s, parts, n, x + first * (size_t)out->site->weight.n_in, n_rows);
+}
+
+static bool any_merged_for(const struct output *out, int n, const struct model_group *g)
+{
+        for (int i = 0; i < n; i++)
+                if (is_merged_for(out[i].site, g))
+                        return true;
+        return false;
+}
+
+// A step without adapters costs nothing here, and one whose only adapter is merged neither. Rows of others beside it
+// are computed on the base's own weights, which are then read, too: so they give the same bits as without any merge.
+void linear_all(struct step *s, const float *x, const struct output *out, int n)
+{
+        const struct model_group *groups = s->in->groups;
+
+        for (int i = 0, end; i < s->in->n_groups; i = end) {
+                bool merged = any_merged_for(out, n, &groups[i]);
+
+                for (end = i + 1; end < s->in->n_groups && !merged && !any_merged_for(out, n, &groups[end]); end++)
+                        ;
+                run_range(s, x, out, n, &groups[i], end - i);
+        }
         for (int i = 0; i < n; i++) {
                 const struct site *site = out[i].site;
 
-                if (s->ops->linear == NULL)
-                        one_after_the_other(s, &parts[i], x);
                 if (site->bias != NULL)
                         s->ops->add_bias(s->dev, out[i].y, site->bias, site->weight.n_out, s->n_rows);
         }

@@ -1,14 +1,21 @@
-// What lies merged in the weights (model/model.h).
+// What lies merged beside the weights (model/model.h). The base's own weight of a site is never touched.
 #include "model/step.h"
 
 enum dyn_status model_merge(struct model *m, int site, const struct dyn_lowrank *patch, struct dyn_error *err)
 {
         struct site *s = m->site_at[site];
         struct dyn_term term = {patch, 1};
-        enum dyn_status st = m->ops->merge(m->dev, &s->weight, &s->stored, &term, 1, err);
+        enum dyn_status st = DYN_OK;
 
-        s->merged = st == DYN_OK ? patch : NULL;
-        return st == DYN_OK ? DYN_OK : dyn_fail_in(err, m->sites.at[site].name);
+        if (s->merged == NULL)
+                st = m->ops->weight_load(m->dev, &s->merged_weight, &s->stored, err);
+        if (st == DYN_OK)
+                st = m->ops->merge(m->dev, &s->merged_weight, &s->stored, &term, 1, err);
+        s->merged = patch;
+        if (st == DYN_OK)
+                return DYN_OK;
+        model_restore(m, site);
+        return dyn_fail_in(err, m->sites.at[site].name);
 }
 
 void model_restore(struct model *m, int site)
@@ -17,7 +24,7 @@ void model_restore(struct model *m, int site)
 
         if (s->merged == NULL)
                 return;
-        m->ops->restore(m->dev, &s->weight, &s->stored);
+        m->ops->weight_free(m->dev, &s->merged_weight);
         s->merged = NULL;
 }
 

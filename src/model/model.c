@@ -97,8 +97,7 @@ static enum dyn_status create_scratch(struct model *m, struct dyn_error *err)
                 .up = rows(m, n, c->hidden_dim, &failed),
                 .sum = rows(m, n, c->dim, &failed),
                 .rope_table = rows(m, n, c->head_dim, &failed),
-                // Own patches, and a correction between two of them, for each part.
-                .segments = mem_array(2 * ((size_t)n + 1) * DYN_MAX_PARTS, sizeof(struct dyn_segment)),
+                .segments = mem_array((size_t)n * DYN_MAX_PARTS, sizeof(struct dyn_segment)),
         };
         m->picked = rows(m, m->max_logit_rows, c->dim, &failed);
         m->logits = rows(m, m->max_logit_rows, c->vocab_size, &failed);

@@ -44,8 +44,9 @@ enum dyn_status model_kv_create(struct model *, int n_pages, enum dyn_dtype, str
 void model_kv_destroy(struct model *, struct dyn_kv *);
 size_t model_kv_page_bytes(const struct model *, enum dyn_dtype);
 
-// Merging: the weight of a site holds what the checkpoint has, or that and one patch. Between steps. A merge that fails
-// (DYN_NO_MEMORY, DYN_INVALID: a value that the type cannot hold) leaves the site restored.
+// Merging: beside a site's weight, as the checkpoint has it, there can be a second one with a patch merged in, for the
+// rows of that patch alone. Between steps. A merge that fails (DYN_NO_MEMORY, DYN_INVALID: a value that the type cannot
+// hold) leaves the site restored.
 enum dyn_status model_merge(struct model *, int site, const struct dyn_lowrank *patch, struct dyn_error *);
 void model_restore(struct model *, int site);
 
@@ -60,6 +61,7 @@ struct model_costs {
         double call;           // seconds of a step with any patch
         double byte, row;      // of a byte of a patch in a step; of a byte and a row
         double merge, restore; // of a byte of weights
+        double pass;           // of a byte of weights that a step reads once more
 };
 enum dyn_status model_profile(struct model *, struct model_costs *, struct dyn_error *);
 
@@ -69,7 +71,8 @@ struct model_group {
         const struct dyn_lowrank *patches;
 };
 
-// One step: n_rows tokens, each of a span, spans in row order, groups in row order covering all rows.
+// One step: n_rows tokens, each of a span, spans in row order, groups in row order covering all rows, one group for
+// each adapter. Who is merged had better be the last: all others are then computed together.
 struct model_step {
         int n_rows;
         const int32_t *tokens;        // (n_rows)

@@ -12,7 +12,8 @@
 struct site {
         struct dyn_weight weight;         // (n_out, n_in)
         struct dyn_tensor stored;         // what weight was loaded from
-        const struct dyn_lowrank *merged; // the patch that lies in the weight, or NULL
+        const struct dyn_lowrank *merged; // the patch that lies in merged_weight, or NULL
+        struct dyn_weight merged_weight;  // the same with that patch merged in, for its rows alone
         float *bias;                      // (device) (n_out), or NULL
         int index;                        // in model_sites
 };
@@ -40,7 +41,7 @@ struct step {
         float *gate, *up;             // (n_rows, hidden_dim)
         float *sum;                   // (n_rows, dim): what linear_add adds
         float *rope_table;            // (n_rows, head_dim)
-        struct dyn_segment *segments; // (host) (max rows in a step, what linear_all may need)
+        struct dyn_segment *segments; // (host) (max rows in a step, DYN_MAX_PARTS)
 };
 
 struct model {
@@ -66,8 +67,7 @@ struct model {
 };
 
 // linear.c: y = W x for every row, what each row's adapter adds, the bias, for one or several sites that read the same
-// rows. Where a patch lies merged in the weight, its own rows have it already, and from all others it is taken away
-// again.
+// rows. Where a patch lies merged in a second weight, its own rows are computed with that.
 struct output {
         float *y;
         const struct site *site;

@@ -293,5 +293,6 @@ void weights_log_dequantised(const struct weights *w)
 void weights_release_site(struct model *m, struct site *site)
 {
         m->ops->weight_free(m->dev, &site->weight);
+        m->ops->weight_free(m->dev, &site->merged_weight);
         m->ops->free(m->dev, site->bias);
 }

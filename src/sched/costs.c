@@ -28,7 +28,8 @@ enum dyn_status costs_measure(struct costs *c, struct model *model, struct dyn_e
         if (st != DYN_OK)
                 return st;
         c->patch_factor = 1;
-        c->now = c->profiled = (struct merge_costs){found.call, found.byte, found.row, found.merge, found.restore};
+        c->now = c->profiled =
+                (struct merge_costs){found.call, found.byte, found.row, found.merge, found.restore, found.pass};
         log_info(
                 "costs measured in %.0f ms: merging %.1f GB/s; a patch takes %.0f us a MB and step, %.0f us more a row",
                 (double)(clock_ns() - began) * 1e-6, 1e-9 / found.merge, found.byte * 1e12, found.row * 1e12);
@@ -50,6 +51,8 @@ static void learn_patches(struct costs *c, const struct costs_rows *r, double se
         double expected = c->profiled.call + c->profiled.byte * r->byte_reads + c->profiled.row * r->byte_rows;
         double *plain = plain_of(c, r->n);
 
+        if (r->weights > 0)
+                return;
         if (r->byte_reads == 0) {
                 learn(plain, seconds, *plain > 0 ? LEARN_STEP : 1);
                 return;

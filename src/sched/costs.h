@@ -18,9 +18,9 @@ struct costs {
 // Measures (model_profile) and says what it found.
 enum dyn_status costs_measure(struct costs *, struct model *, struct dyn_error *);
 
-// Rows of a step, as costs see them: those that a patch was applied to, and those that the merged one was taken away
-// from.
+// What a step had to do, as costs see it.
 struct costs_rows {
+        size_t weights;    // bytes that were read in both forms, the base's and merged
         int n;             // rows in all
         double byte_reads; // bytes of patches that were read
         double byte_rows;  // and times their rows

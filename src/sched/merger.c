@@ -20,6 +20,7 @@
 struct merger {
         struct model *model;
         enum merge_policy policy;
+        bool quantised; // as bf16 the weights take longer to read than as they lie with a patch beside them
         struct engine_metrics *metrics;
         struct costs costs;
         struct census census;
@@ -113,6 +114,7 @@ static void aim(struct merger *m, struct dyn_adapter *target)
                 m->switched = now();
         }
         m->target = target;
+        m->mode = BETWEEN | ++m->n_modes;
         m->next_site = 0;
         m->written = 0;
 }
@@ -195,7 +197,9 @@ static bool barred(const struct dyn_adapter *a)
 // The flags that an adapter in use has now.
 static void ask(const struct merger *m, struct merge_candidate *c, const struct dyn_adapter *a)
 {
-        c->barred = barred(a) || (now() < m->no_memory_until && a != m->target);
+        bool asked_for = a == m->target || a == m->preferred;
+
+        c->barred = barred(a) || (now() < m->no_memory_until && a != m->target) || (m->quantised && !asked_for);
         c->preferred = a == m->preferred;
 }
 
@@ -293,37 +297,32 @@ static void decide(struct merger *m, const struct merger_rows *rows, int n)
         follow(m, target);
 }
 
-// What patches were applied in a step.
+// What a step read beside the base's weights.
 static struct costs_rows applied(const struct merger *m, const struct merger_rows *rows, int n)
 {
         struct costs_rows found = {0};
-        int others = 0;
 
         for (int i = 0; i < n; i++) {
-                const struct dyn_adapter *a = rows[i].adapter;
+                struct dyn_adapter *a = rows[i].adapter;
 
                 found.n += rows[i].n;
-                others += a != m->target ? rows[i].n : 0;
                 if (a != NULL && a != m->target)
                         costs_patch(&found, a->info.bytes, rows[i].n);
+                if (a != NULL && a == m->target && n > 1)
+                        found.weights = touched_bytes(m, a);
         }
-        if (m->target != NULL && others > 0)
-                costs_patch(&found, m->target->info.bytes, others);
         return found;
 }
 
 static void count_mode(struct merger *m, const struct merger_rows *rows, int n)
 {
-        bool adapters = false, others = false;
+        enum step_mode mode = STEP_BASE;
 
-        for (int i = 0; i < n; i++) {
-                adapters |= rows[i].adapter != NULL;
-                others |= rows[i].adapter != m->target;
-        }
-        enum step_mode mode = adapters ? STEP_PER_ROW : STEP_BASE;
-
-        if (m->mode != 0)
-                mode = others ? STEP_CORRECTED : STEP_MERGED;
+        for (int i = 0; i < n; i++)
+                if (rows[i].adapter != NULL && merger_mode(m, rows[i].adapter) != 0)
+                        mode = n > 1 ? STEP_MIXED : STEP_MERGED;
+                else if (rows[i].adapter != NULL && mode == STEP_BASE)
+                        mode = STEP_PER_ROW;
         metric_add(&m->metrics->steps_by_mode[mode], 1);
 }
 
@@ -383,9 +382,9 @@ void merger_prefer(struct merger *m, struct dyn_adapter *adapter, bool keep)
         }
 }
 
-uint64_t merger_mode(const struct merger *m)
+uint64_t merger_mode(const struct merger *m, const struct dyn_adapter *a)
 {
-        return m->mode;
+        return a != NULL && is_holder(m, a) ? m->mode : 0;
 }
 
 const struct dyn_adapter *merger_adapter(const struct merger *m)
@@ -406,6 +405,7 @@ enum dyn_status merger_create(struct merger **out, struct model *model, enum mer
         m->model = model;
         m->policy = policy;
         m->metrics = metrics;
+        m->quantised = dyn_dtype_block(model_facts(model)->weight_dtype) > 1 && policy == MERGE_AUTO;
         census_init(&m->census);
         m->switched = -INFINITY;
         m->next_site = model_sites(model)->n;

@@ -27,7 +27,7 @@ struct merger_rows {
         int n;
 };
 
-// After a step of the weights in merger_mode. seconds: of the step without slices. decode: every row was a token of its
+// After a step. seconds: of the step without slices. decode: every row was a token of its
 // own sequence, so that steps compare.
 void merger_saw(struct merger *, const struct merger_rows *, int n, double seconds, bool decode);
 
@@ -35,11 +35,11 @@ void merger_saw(struct merger *, const struct merger_rows *, int n, double secon
 // there is more to do.
 bool merger_work(struct merger *, bool idle);
 
-// What the weights hold now: 0 the checkpoint's, the id of the version that is merged whole, or a number that was never
-// used before while they are between the two.
-uint64_t merger_mode(const struct merger *);
+// Which weights the rows of an adapter (NULL: the base) are computed with now: 0 the checkpoint's, its id if it is
+// merged whole, or a number that was never used before while it is between the two.
+uint64_t merger_mode(const struct merger *, const struct dyn_adapter *);
 
-// The adapter of which something is merged, or NULL.
+// The adapter that is merged or on the way there, or NULL.
 const struct dyn_adapter *merger_adapter(const struct merger *);
 
 #endif

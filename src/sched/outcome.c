@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "adapt/version.h"
 #include "base/log.h"
 
 static void report_prompt(struct outcome *o, struct sequence *seq, int position, const float *logits)
@@ -23,20 +24,17 @@ static void report_prompt(struct outcome *o, struct sequence *seq, int position,
         seq->n_prompt_reported++;
 }
 
-void outcome_stamp(const struct outcome *o, const struct sequence *seq, struct dyn_event *event)
+void outcome_stamp(const struct sequence *seq, struct dyn_event *event)
 {
-        const struct dyn_adapter *merged = merger_adapter(o->merger), *own = seq->request->adapter;
+        const struct dyn_adapter *own = seq->request->adapter;
 
         if (seq->mode == 0)
                 return;
         event->mode = DYN_MODE_SWITCHED;
-        if (seq->mode != merger_mode(o->merger) || merged == NULL || merged->id != seq->mode)
-                return;
-        // Another adapter of the same content is corrected: the version alone would not tell that from its own merge.
-        if (own != NULL && own != merged && strcmp(own->info.version, merged->info.version) == 0)
+        if (own == NULL || seq->mode != own->id)
                 return;
         event->mode = DYN_MODE_MERGED;
-        snprintf(event->merged, sizeof event->merged, "%s", merged->info.version);
+        snprintf(event->merged, sizeof event->merged, "%s", own->info.version);
 }
 
 static bool is_stop(const struct dyn_request *r, int32_t token)
@@ -71,7 +69,7 @@ static bool draw(struct outcome *o, struct sequence *seq, float *logits, enum dy
                 sample_logprobs(o->sampler, o->raw, r->n_logprobs, &event);
         seq->tokens[seq->n_tokens++] = event.token;
         metric_add(&o->metrics->generated_tokens, 1);
-        outcome_stamp(o, seq, &event);
+        outcome_stamp(seq, &event);
         o->emit(o->ctx, &event);
         if (is_stop(r, event.token))
                 *finish = DYN_FINISH_STOP;

@@ -3,7 +3,6 @@
 #define DYNLORA_SCHED_OUTCOME_H
 
 #include "sample/sample.h"
-#include "sched/merger.h"
 #include "sched/sequence.h"
 #include "sched/stats.h"
 
@@ -13,13 +12,12 @@ struct outcome {
         size_t vocab_size;
         float *raw; // (vocab_size): a row of logits before the sampler changes it
         struct engine_metrics *metrics;
-        const struct merger *merger;
         void (*emit)(void *ctx, const struct dyn_event *);
         void *ctx;
 };
 
 // Notes in an event which weights the sequence was computed with.
-void outcome_stamp(const struct outcome *, const struct sequence *, struct dyn_event *);
+void outcome_stamp(const struct sequence *, struct dyn_event *);
 
 // Takes in the next n_tokens pending tokens of a sequence, now computed. logits points at its rows: of all of them with
 // all_logits, else of the last pending one if that is among them; it is moved behind. True if the sequence is over, and

@@ -44,7 +44,6 @@ struct sched *sched_create(const struct sched_options *o)
                 .vocab_size = vocab_size,
                 .raw = mem_array(vocab_size, sizeof(float)),
                 .metrics = o->metrics,
-                .merger = o->merger,
                 .emit = o->emit,
                 .ctx = o->ctx};
         s->row_limit = o->max_rows;
@@ -96,7 +95,7 @@ static void end(struct sched *s, struct sequence *seq, enum dyn_finish finish)
         struct dyn_event event = {
                 .request = seq->request, .kind = DYN_EVENT_END, .finish = finish, .cached_tokens = seq->cached_tokens};
 
-        outcome_stamp(&s->outcome, seq, &event);
+        outcome_stamp(seq, &event);
         sequence_release(seq, s->pool);
         seq->request->sequence = NULL;
         if (seq->request->adapter != NULL)
@@ -235,6 +234,14 @@ static void reserve(struct sched *s)
 // The step
 // -------------------------------------------------------------------------------------------------------------------
 
+// Rows lie by adapter version; those of the one that is merged last, so that all others are computed together.
+static uint64_t place_of(const struct sched *s, const struct sequence *seq)
+{
+        const struct dyn_adapter *merged = merger_adapter(s->o.merger);
+
+        return merged != NULL && seq->request->adapter == merged ? UINT64_MAX : seq->chain.version;
+}
+
 static void plan(struct sched *s)
 {
         struct plan_limits limits = {s->o.step_tokens, s->o.extra_logits};
@@ -244,7 +251,7 @@ static void plan(struct sched *s)
 
                 s->views[i] = (struct plan_view){
                         .pending = sequence_pending(seq),
-                        .version = seq->chain.version,
+                        .version = place_of(s, seq),
                         .all_logits = sequence_reports_prompt(seq),
                         .held = is_held(seq),
                 };
@@ -300,7 +307,7 @@ static void sample_and_emit(struct sched *s)
                 const struct plan_share *share = &s->shares[i];
                 struct sequence *seq = s->running[share->view];
 
-                sequence_ran(seq, merger_mode(s->o.merger));
+                sequence_ran(seq, merger_mode(s->o.merger, seq->request->adapter));
                 if (outcome_take(&s->outcome, seq, share->n_tokens, s->views[share->view].all_logits, &logits,
                             &finish[n_over]))
                         over[n_over++] = seq;

@@ -4,9 +4,9 @@
 
 #include "metrics/metrics.h"
 
-// Weights as the checkpoint has them: rows of the base alone, or of adapters. Something merged: rows of that adapter
-// alone, or of others too.
-enum step_mode { STEP_BASE, STEP_PER_ROW, STEP_MERGED, STEP_CORRECTED, N_STEP_MODES };
+// On the checkpoint's weights: rows of the base alone, or of adapters. On merged ones: rows of the merged adapter
+// alone, or of others beside them.
+enum step_mode { STEP_BASE, STEP_PER_ROW, STEP_MERGED, STEP_MIXED, N_STEP_MODES };
 
 #define MAX_MERGE_REASONS 24
 
