@@ -16,7 +16,8 @@ struct dyn_device {
         struct pool merged;                // a matrix is one block
         void *scratch;                     // (scratch_bytes), the fast backend's, mapped at open
         size_t scratch_bytes;
-        void (*quant_dots)(enum dyn_dtype, const struct quant_dots *); // the fast backend's
+        void (*quant_few)(enum dyn_dtype, const struct quant_dots *);  // the fast backend's, for few rows
+        void (*quant_many)(enum dyn_dtype, const struct quant_dots *); // and for many
 };
 
 enum dyn_status cpu_open(struct dyn_device **, const struct dyn_device_options *, struct dyn_error *);

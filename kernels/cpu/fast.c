@@ -7,25 +7,31 @@
 #include "cpu/backends.h"
 #include "cpu/device.h"
 #include "cpu/merge.h"
-#include "cpu/quant_dots.h"
 
 // For the parts of attention while its chunks are spread: enough for some rows at the longest contexts; where it is
 // not, attention is split by rows alone. And for the quantised rows of a gemm, of which one fits at least.
 #define SCRATCH_BYTES ((size_t)8 << 20)
 
-// AVX-VNNI is bit 4 of EAX in leaf 7, subleaf 1; the system must keep the upper halves of registers, as for AVX2, which
+// AVX-VNNI is bit 4 of EAX in leaf 7, subleaf 1. The system must keep the upper halves of registers, as for AVX2, which
 // was asked for already.
-static bool has_vnni(void)
+int fast_quant_dots(quant_dots_of *loops[3])
 {
         unsigned a, b, c, d;
+        int n = 0;
 
-        return __get_cpuid_count(7, 1, &a, &b, &c, &d) && a >> 4 & 1;
+        if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vnni"))
+                loops[n++] = quant_dots_avx512;
+        if (__get_cpuid_count(7, 1, &a, &b, &c, &d) && a >> 4 & 1)
+                loops[n++] = quant_dots_vnni;
+        loops[n++] = quant_dots_avx2;
+        return n;
 }
 
 static enum dyn_status fast_open(
         struct dyn_device **out, const struct dyn_device_options *options, struct dyn_error *err)
 {
         enum dyn_status st = cpu_open(out, options, err);
+        quant_dots_of *loops[3];
         size_t row = (size_t)options->max_width / QUANT_BLOCK * sizeof(struct quant_block);
         size_t bytes = row > SCRATCH_BYTES ? row : SCRATCH_BYTES;
 
@@ -33,7 +39,9 @@ static enum dyn_status fast_open(
                 return st;
         (*out)->scratch = mem_map(bytes);
         (*out)->scratch_bytes = bytes;
-        (*out)->quant_dots = has_vnni() ? quant_dots_vnni : quant_dots_avx2;
+        fast_quant_dots(loops);
+        (*out)->quant_many = loops[0];
+        (*out)->quant_few = loops[0] == quant_dots_avx512 ? loops[1] : loops[0];
         if ((*out)->scratch)
                 return DYN_OK;
         cpu_close(*out);

@@ -11,6 +11,9 @@
 // cache when the next rows of x come.
 #define BLOCK_BYTES ((size_t)128 << 10)
 
+#define QUANT_FEW  4  // rows up to which memory, not arithmetic, takes the time
+#define QUANT_OUTS 16 // outputs that quant_dots computes together at most
+
 void gemm_outputs(const struct dyn_device *dev, const struct dyn_weight *w, float *y, const float *x,
         const struct quant_block *quantised, int n_rows, int first, int n)
 {
@@ -29,19 +32,22 @@ void gemm_outputs(const struct dyn_device *dev, const struct dyn_weight *w, floa
                                             .n_rows = n_rows,
                                             .ahead = TILE_AHEAD});
         else
-                dev->quant_dots(w->dtype, &(struct quant_dots){.w = from,
-                                                  .w_bytes = w_bytes,
-                                                  .x = quantised,
-                                                  .y = y + first,
-                                                  .y_step = n_out,
-                                                  .n_blocks = w->n_in / QUANT_BLOCK,
-                                                  .n_out = n,
-                                                  .n_rows = n_rows});
+                (n_rows > QUANT_FEW ? dev->quant_many : dev->quant_few)(
+                        w->dtype, &(struct quant_dots){.w = from,
+                                          .w_bytes = w_bytes,
+                                          .x = quantised,
+                                          .y = y + first,
+                                          .y_step = n_out,
+                                          .n_blocks = w->n_in / QUANT_BLOCK,
+                                          .n_out = n,
+                                          .n_rows = n_rows});
 }
 
 int gemm_block(const struct dyn_device *dev, const struct dyn_weight *w)
 {
-        return cpu_block(dev, w->n_out, dyn_dtype_bytes(w->dtype, w->n_in), BLOCK_BYTES);
+        int block = cpu_block(dev, w->n_out, dyn_dtype_bytes(w->dtype, w->n_in), BLOCK_BYTES);
+
+        return dyn_dtype_block(w->dtype) == 1 ? block : (block + QUANT_OUTS - 1) / QUANT_OUTS * QUANT_OUTS;
 }
 
 struct gemm {

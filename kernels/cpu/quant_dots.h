@@ -1,13 +1,11 @@
-// The inner loop of gemm over quantised weights: eight rows of W are unpacked beside each other, a column of four bytes
-// of all eight in a vector, so that integer dots of a block come out in eight lanes, one for each output. Weights are
-// read as ggml's blocks lie in the checkpoint; nothing is repacked at load.
+// The inner loop of gemm over quantised weights: eight or sixteen rows of W are unpacked beside each other, a column of
+// four bytes of all in a vector, so that integer dots of a block come out in its lanes, one for each output. Weights
+// are read as ggml's blocks lie in the checkpoint; nothing is repacked at load.
 //
 // An output is the sum over its blocks, in order, of scale * (exact integer dot) + least * (sum of x), in f32 with
 // fused multiply-adds. That is all of the rounding, so the bits depend neither on the tile nor on the instructions.
 #ifndef DYNLORA_KERNELS_CPU_QUANT_DOTS_H
 #define DYNLORA_KERNELS_CPU_QUANT_DOTS_H
-
-#include <stdbool.h>
 
 #include "cpu/quant_rows.h"
 #include "dynlora/tensor.h"
@@ -24,10 +22,8 @@ struct quant_dots {
 
 typedef void quant_dots_of(enum dyn_dtype, const struct quant_dots *);
 
-// For AVX2, and for processors with AVX-VNNI, too: the same bits.
-quant_dots_of quant_dots_avx2, quant_dots_vnni;
-
-// Whether there is such a loop for the type.
-bool quant_dots_has(enum dyn_dtype);
+// For AVX2, for AVX2 with AVX-VNNI, and for AVX-512 with VNNI: the same bits. The last is for many rows: it
+// reads sixteen rows of w at a time, which memory answers more slowly than eight.
+quant_dots_of quant_dots_avx2, quant_dots_vnni, quant_dots_avx512;
 
 #endif

@@ -613,8 +613,11 @@ int main(int argc, char **argv)
                 return 1;
         bench_merges(dtype, options.n_threads);
         measure_machine("Decode steps of SmolLM2-135M's shape", options.n_threads);
-        bench_steps(dtype);
+        if (DIM % dyn_dtype_block(dtype) == 0)
+                bench_steps(dtype);
         for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+                if (shapes[i][1] % dyn_dtype_block(dtype) != 0)
+                        continue;
                 measure_machine("gemm", options.n_threads);
                 bench_gemm(dtype, shapes[i][0], shapes[i][1]);
         }

@@ -34,7 +34,7 @@ def pytest_configure(config):
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        if {"smollm2", "smollm2_gguf", "smollm2_store"} & set(item.fixturenames):
+        if {"smollm2", "smollm2_gguf", "smollm2_native", "smollm2_store"} & set(item.fixturenames):
             item.add_marker("smollm2")
 
 
@@ -154,7 +154,14 @@ def smollm2(start, models, smollm2_store):
 
 @pytest.fixture(scope="module")
 def smollm2_gguf(start, models, smollm2_store):
-    """The real model from its GGUF."""
+    """The real model from its GGUF, dequantised: the numbers that the golden files were made with."""
+    yield from serving(start("--model", os.path.join(models, "SmolLM2-135M-Instruct.gguf"), "--adapters", smollm2_store,
+                             "--kv-memory", "512M", "--served-model-name", "smollm2", "--weights", "bf16"))
+
+
+@pytest.fixture(scope="module")
+def smollm2_native(start, models, smollm2_store):
+    """The real model from its GGUF as it lies."""
     yield from serving(start("--model", os.path.join(models, "SmolLM2-135M-Instruct.gguf"), "--adapters", smollm2_store,
                              "--kv-memory", "512M", "--served-model-name", "smollm2"))
 

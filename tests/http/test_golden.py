@@ -51,6 +51,17 @@ def test_smollm2_from_gguf(smollm2_gguf, golden, adapter):
         check(smollm2_gguf, case)
 
 
+@pytest.mark.parametrize("adapter", [None, "sql"])
+def test_smollm2_from_gguf_as_it_lies(smollm2_native, golden, adapter):
+    """Activations are rounded to 8 bits then: single log-probabilities move, all of them together hardly."""
+    off = []
+    for case in some(golden("smollm2")["cases"], [adapter]):
+        told = smollm2_native.complete(case["prompt"], adapter=adapter, max_tokens=0, prompt_logprobs=0)["choices"][0]["prompt_logprobs"]
+        off += [abs(told[i][str(t)]["logprob"] - case["prompt_logprobs"][i]) for i, t in enumerate(case["prompt"]) if i]
+    assert sum(off) / len(off) < 0.25
+    assert smollm2_native.metric("dynlora_weight_bytes") < 100 << 20
+
+
 @pytest.mark.smollm2
 @pytest.mark.parametrize("server", ["smollm2", "smollm2_gguf"])
 def test_the_demo_adapters_answer_as_they_were_trained_to(request, golden, server):

@@ -101,25 +101,11 @@ static void row_has_the_same_bits_in_every_batch_and_team(void **state)
                         }
 }
 
-static void weight_of_a_quantised_dtype_is_refused_by_name(void **state)
-{
-        struct dyn_tensor t = {.dtype = DYN_Q4_0, .n_dims = 2, .shape = {4, 32, 1, 1}};
-        struct dyn_weight w;
-        struct dyn_error err;
-        struct ops o = ops_open("auto", 1);
-
-        assert_false(o.ops->weight_dtype(o.dev, DYN_Q4_0));
-        assert_int_equal(o.ops->weight_load(o.dev, &w, &t, &err), DYN_UNSUPPORTED);
-        assert_non_null(strstr(err.text, dyn_dtype_name(DYN_Q4_0)));
-        ops_close(&o);
-}
-
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(equals_the_plain_loop_at_every_shape),
                 cmocka_unit_test(row_has_the_same_bits_in_every_batch_and_team),
-                cmocka_unit_test(weight_of_a_quantised_dtype_is_refused_by_name),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
