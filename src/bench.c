@@ -109,7 +109,13 @@ static enum dyn_status load_model(struct bench *b, const char *path, struct dyn_
 {
         struct bench_result *r = &b->result;
         struct dyn_engine_options o = {
-                .model = path, .backend = "auto", .threads = r->threads, .kv_dtype = b->conf.kv_dtype};
+                .model = path,
+                .backend = "auto",
+                .weights = b->conf.weights,
+                .threads = r->threads,
+                .kv_dtype = b->conf.kv_dtype,
+                .merge = DYN_MERGE_NEVER,
+        };
         enum dyn_status st = size_engine(b, &o, err);
 
         if (st != DYN_OK)

@@ -5,6 +5,8 @@
 #include "conf/source.h"
 #include "conf/table.h"
 
+static const struct conf_choice weights[] = {
+        {"auto", DYN_WEIGHTS_AUTO}, {"native", DYN_WEIGHTS_NATIVE}, {"bf16", DYN_WEIGHTS_BF16}, {NULL, 0}};
 static const struct conf_choice kv_dtypes[] = {{"f32", DYN_F32}, {"f16", DYN_F16}, {NULL, 0}};
 
 #define AT(field) offsetof(struct conf_bench, field)
@@ -39,6 +41,8 @@ static const struct conf_row rows[] = {
          "CPU threads. 0 is one for each core.", .max = 1024, .group = "The engine, as in serve"},
         {"step-tokens", CONF_INT, AT(step_tokens), "128", "N",
          "Tokens in a step, raised to the largest number of rows.", .min = 1, .max = 65536},
+        {"weights", CONF_ENUM, AT(weights), "auto", NULL,
+         "How quantised GGUF tensors are held.", .choices = weights},
         {"kv-dtype", CONF_ENUM, AT(kv_dtype), "f32", NULL,
          "Element type of the KV cache.", .choices = kv_dtypes},
 };

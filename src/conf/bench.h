@@ -6,8 +6,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "dynlora/status.h"
-#include "dynlora/tensor.h"
+#include "dynlora/engine.h"
 
 #define CONF_MAX_INTS 8
 
@@ -21,6 +20,7 @@ struct conf_bench {
         char *keep;  // where it is made and stays; NULL: a temporary folder
         int threads; // 0: one for each core
         int step_tokens;
+        enum dyn_weights weights;
         enum dyn_dtype kv_dtype;
         struct conf_ints rows, adapters, ranks; // adapters: how many different ones the rows use; ranks in turn
         int prompt, context, generate, rounds;
