@@ -80,6 +80,7 @@ static void run(const char *model, const struct scenario *sc, size_t page_bytes,
         struct dyn_error err;
 
         driver_open(&d, (struct dyn_engine_options){.model = model,
+                                .merge = DYN_MERGE_NEVER,
                                 .backend = "auto",
                                 .threads = sc->threads,
                                 .kv_memory = (size_t)sc->kv_pages * page_bytes,
@@ -141,6 +142,7 @@ static size_t page_bytes_of(const char *model)
         size_t bytes;
 
         driver_open(&d, (struct dyn_engine_options){.model = model,
+                                .merge = DYN_MERGE_NEVER,
                                 .backend = "auto",
                                 .kv_memory = 64 << 20,
                                 .max_rows = 1,
