@@ -2,15 +2,15 @@
 
 #include <math.h>
 
-// How many times its cost a switch to another adapter must have been worth. An adapter that falls silent as soon as it
-// is merged wastes the merge, but was there for that much longer than the merge takes to pay. Of 1 to 3, all did about
-// as well in tests/bench/policy.
+// How many times its cost, the way out again included, a switch to another adapter must have been worth. An adapter
+// that falls silent as soon as it is merged wastes the merge, but was there for that much longer than the merge takes
+// to pay. Of 1 to 3, all did about as well in tests/bench/policy.
 #define MARGIN 1.5
 
 // Leaving is worth the restore, and this share of the merge that coming back will cost.
 #define WAY_BACK 0.25
 
-// Seconds under which a merge is not worth it, however cheap: it changes the last digits of everybody's answers. And
+// Seconds under which a merge is not worth it, however cheap: it changes the last digits of its adapter's answers. And
 // under which nothing is worth a change.
 #define LEAST_MERGE 0.05
 #define LEAST       1e-3
@@ -31,10 +31,9 @@ const char *merge_policy_name(enum merge_policy policy)
 
 double merge_gain(const struct merge_snapshot *s, const struct merge_candidate *c)
 {
-        double others = 1 - c->alone;
+        double patch = (double)c->bytes * (s->costs.byte * c->present + s->costs.row * c->rows);
 
-        return s->costs.call * (s->patched - others) +
-               (double)c->bytes * (s->costs.byte * (c->present - others) + s->costs.row * (2 * c->rows - s->rows));
+        return s->costs.call * c->only + patch - s->costs.pass * (double)c->touched * (c->present - c->alone);
 }
 
 static double merge_cost(const struct merge_snapshot *s, const struct merge_candidate *c)
@@ -57,7 +56,7 @@ double merge_needed(
         const struct merge_snapshot *s, const struct merge_candidate *to, const struct merge_candidate *from)
 {
         if (to != NULL)
-                return fmax(MARGIN * cost_of(s, to, from), LEAST_MERGE);
+                return fmax(MARGIN * (cost_of(s, to, from) + restore_cost(s, to)), LEAST_MERGE);
         return fmax(cost_of(s, to, from) + WAY_BACK * merge_cost(s, from), LEAST);
 }
 

@@ -3,20 +3,22 @@
 // call the same code. Times are seconds, sizes bytes.
 //
 // What a step costs because of adapters. Per row: each adapter in the step has its patch read once and applied to its
-// rows. With A merged: A's rows cost nothing, but if there are other rows, A's patch is read to take it away from them.
+// rows. With A merged: A's rows use the merged weights and need no patch, all others the base's own, so a step that has
+// both reads those weights twice. A step without A's rows is what it is without a merge.
 //
 //      patches(step)          = call [any adapter] + sum over adapters j in it: byte bytes_j + row rows_j bytes_j
-//      patches(step, A there) = call [rows not A's] + the same sum without A
-//                               + [rows not A's] (byte bytes_A) + row (rows not A's) bytes_A
+//      patches(step, A there) = call [adapters but A] + the same sum without A
+//                               + pass touched_A [A's rows and others]
 //
-// The difference is linear in what is counted below, so what merging would have saved follows exactly from means. What
-// was missed so far by not having an adapter merged is what it is expected to bring from here on: traffic is taken to
-// go on for as long as it has (the ski-rental rule: whoever switches when staying has cost as much as switching never
-// pays more than a constant factor of what one pays who knows the future). What speaks against it counts back, but
-// never below nothing, and what speaks for it never above what is needed: so a change of traffic is felt at once,
-// however long the other went on (Page, "Continuous Inspection Schemes", 1954; Borodin, Linial and Saks, "An Optimal
-// On-line Algorithm for Metrical Task System", 1992). Compare Wu et al., "dLoRA", OSDI 2024, whose thresholds are
-// constants.
+// So A alone saves all of its patch, A beside others its patch less a pass, which is mostly a loss, and A absent saves
+// nothing and costs nothing. The difference is linear in what is counted below, so what merging would have saved
+// follows exactly from means. What was missed so far by not having an adapter merged is what it is expected to bring
+// from here on: traffic is taken to go on for as long as it has (the ski-rental rule: whoever switches when staying has
+// cost as much as switching never pays more than a constant factor of what one pays who knows the future). What speaks
+// against it counts back, but never below nothing, and what speaks for it never above what is needed: so a change of
+// traffic is felt at once, however long the other went on (Page, "Continuous Inspection Schemes", 1954; Borodin, Linial
+// and Saks, "An Optimal On-line Algorithm for Metrical Task System", 1992). Compare Wu et al., "dLoRA", OSDI 2024,
+// whose thresholds are constants.
 #ifndef DYNLORA_ADAPT_MERGE_H
 #define DYNLORA_ADAPT_MERGE_H
 
@@ -51,7 +53,8 @@ struct merge_candidate {
         size_t bytes;   // of its patches
         size_t touched; // of the weights at the sites that it patches
         double present; // share of steps with rows of it
-        double alone;   // share of steps with no other rows
+        double only;    // share of steps with rows of it and of no other adapter
+        double alone;   // share of steps with rows of it and no others
         double rows;    // rows (tokens) of it in a step
         double missed;  // seconds that it would have saved since the last switch, against what is merged
         bool barred;    // must not be merged: mode unmerged, a kind that cannot be, no memory, retired; leaves at once
@@ -66,7 +69,6 @@ struct merge_snapshot {
         int n;
         double steps;        // steps a second, of late; grows from 0 when a server starts
         double rows;         // rows in a step
-        double patched;      // share of steps with rows of any adapter
         double missed;       // seconds that having nothing merged would have saved since the last switch
         uint64_t merged;     // the version that is merged or being merged, 0: none; without a candidate it leaves
         double since_switch; // since the last merge began; infinity if there was none
@@ -83,7 +85,7 @@ struct merge_verdict {
 extern const char *const merge_reasons[];
 
 // What should be merged now. The answer is the same version again when nothing should change; gain and cost are then
-// those of the switch that was closest. Nothing ever waits for a merge: rows are served per row or corrected meanwhile.
+// those of the switch that was closest. Nothing ever waits for a merge: rows are served per row meanwhile.
 struct merge_verdict merge_decide(const struct merge_snapshot *);
 
 // Seconds a step gains on average with that candidate merged against nothing merged; may be below 0.
@@ -107,7 +109,7 @@ void merge_seen_destroy(struct merge_seen *);
 // A step at `now`. versions, rows: (n) in it, the base's rows with version 0; each version once.
 void merge_seen_step(struct merge_seen *, double now, const uint64_t *versions, const int *rows, int n);
 
-// Fills steps, rows and patched of the snapshot, and present, alone and rows of a candidate by its version.
+// Fills steps and rows of the snapshot, and present, only, alone and rows of a candidate by its version.
 void merge_seen_totals(const struct merge_seen *, double now, struct merge_snapshot *);
 void merge_seen_of(const struct merge_seen *, double now, struct merge_candidate *);
 

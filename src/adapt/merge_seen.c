@@ -13,8 +13,9 @@
 
 // Sums over steps.
 struct sums {
-        double steps;   // of all: any step; of a version: with rows of it
-        double special; // of all: with rows of an adapter; of a version: with no other rows
+        double steps; // of all: any step; of a version: with rows of it
+        double only;  // of a version: with no other adapter's rows
+        double alone; // of a version: with no other rows
         double rows;
 };
 
@@ -70,19 +71,23 @@ static struct sums sums_at(const struct entry *e, double now)
 {
         double left = exp(-fmax(now - e->at, 0) / MERGE_HORIZON);
 
-        return (struct sums){e->sums.steps * left, e->sums.special * left, e->sums.rows * left};
+        return (struct sums){e->sums.steps * left, e->sums.only * left, e->sums.alone * left, e->sums.rows * left};
 }
 
-static void add(struct entry *e, double now, bool special, int rows)
+static void add_step(struct sums *s, bool only, bool alone, int rows)
+{
+        s->steps++;
+        s->only += only;
+        s->alone += alone;
+        s->rows += rows;
+}
+
+static void add(struct entry *e, double now, bool only, bool alone, int rows)
 {
         e->sums = sums_at(e, now);
         e->at = fmax(e->at, now);
-        e->sums.steps++;
-        e->sums.special += special;
-        e->sums.rows += rows;
-        e->lately.steps++;
-        e->lately.special += special;
-        e->lately.rows += rows;
+        add_step(&e->sums, only, alone, rows);
+        add_step(&e->lately, only, alone, rows);
 }
 
 static void unlink_entry(struct merge_seen *m, int i)
@@ -133,7 +138,7 @@ void merge_seen_step(struct merge_seen *m, double now, const uint64_t *versions,
         }
         if (total == 0)
                 return;
-        add(&m->all, now, adapters > 0, total);
+        add(&m->all, now, false, false, total);
         for (int i = 0; i < n; i++) {
                 int at;
 
@@ -144,7 +149,7 @@ void merge_seen_step(struct merge_seen *m, double now, const uint64_t *versions,
                         at = take(m, versions[i]);
                 unlink_entry(m, at);
                 link_newest(m, at);
-                add(&m->of[at], now, rows[i] == total, rows[i]);
+                add(&m->of[at], now, adapters == 1, rows[i] == total, rows[i]);
         }
 }
 
@@ -154,7 +159,6 @@ static void fill_totals(struct merge_snapshot *s, struct sums all, double second
 
         s->steps = any ? all.steps / seconds : 0;
         s->rows = any ? all.rows / all.steps : 0;
-        s->patched = any ? all.special / all.steps : 0;
 }
 
 static void fill_candidate(struct merge_candidate *c, struct sums of, struct sums all)
@@ -162,7 +166,8 @@ static void fill_candidate(struct merge_candidate *c, struct sums of, struct sum
         bool any = all.steps > LEAST_STEPS;
 
         c->present = any ? of.steps / all.steps : 0;
-        c->alone = any ? of.special / all.steps : 0;
+        c->only = any ? of.only / all.steps : 0;
+        c->alone = any ? of.alone / all.steps : 0;
         c->rows = any ? of.rows / all.steps : 0;
 }
 

@@ -63,10 +63,10 @@ static void print_names(const char *what, int width)
 
 static void print_head(const struct model *m)
 {
-        printf("\n%s: step %.1f ms, one adapter adds %.1f %%; merge %.0f ms, restore %.0f ms\n", m->name,
-                1e3 * model_base(m, m->max_rows),
+        printf("\n%s: step %.1f ms, one adapter adds %.1f %%; merge %.0f ms, restore %.0f ms, a pass %.1f ms\n",
+                m->name, 1e3 * model_base(m, m->max_rows),
                 100 * model_patches(m, &(struct share){1, m->max_rows}, 1, 0) / model_base(m, m->max_rows),
-                1e3 * model_merge(m), 1e3 * model_restore(m));
+                1e3 * model_merge(m), 1e3 * model_restore(m), 1e3 * model_pass(m));
         printf("%-11s|%-40s|%6s |%-35s|%-35s|%s\n", "", " tokens a second", "auto /", " p99 of latency, s",
                 " longest standstill of a request, s", " merges");
         printf("%-11s|", "trace");

@@ -45,6 +45,7 @@ double model_patches(const struct model *, const struct share *, int n, uint64_t
 
 double model_merge(const struct model *);
 double model_restore(const struct model *);
+double model_pass(const struct model *);
 
 // Who asks for what
 // ----------------------------------------------------------------------------------------------------------

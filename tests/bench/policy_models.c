@@ -5,15 +5,17 @@
 // for steps of 1, 8 and 32 rows, and for adapters of rank 16 at all seven modules (9.8 MB: 8 % at one row of one
 // adapter, 8 % at eight, 20 % at eight rows of eight), solved for what a step, a byte and a row cost. The second
 // reads 2.07 GB at the same 29.5 GB/s, and its patches, sites and weights cost by their bytes what the first one's do.
+// A step with rows of the merged adapter and others reads the weights under it once more: 7.5 ms for the first.
 //
 // Llama-7B on an A100, dLoRA: the constants of its scheduler, 15 ms merged, 27 ms per row for any mix (an einsum over
-// all resident adapters), 20 ms to merge or to subtract (Wu et al., OSDI 2024, and its artifact). Restoring exactly is
-// 13 GB over PCIe 4.0 at 25 GB/s.
+// all resident adapters), 20 ms to merge or to subtract (Wu et al., OSDI 2024, and its artifact). Reading the weights
+// once more is 13 GB at 1.5 TB/s. The checkpoint's and the merged ones both lie on the device: restoring is giving
+// memory back.
 //
 // The same with the kernels of today: Punica adds 2 ms a step (Chen et al., MLSys 2024); an adapter of rank 16 is 80
 // MB, read at 1.5 TB/s; a row costs little. With one adapter that is 14 % of a step; vLLM measured 8 to 24 % with
 // Llama-3.1-8B on a TPU v6e (vllm-project/vllm#15655) and 33 % of throughput with Llama-2-7B on an A100 in 2024
-// (#11267). A golden copy lies on the device: a restore takes as long as a merge.
+// (#11267).
 #define SMOL_BYTES    9767000
 #define SMOL_TOUCHED  212300000
 #define TINY_BYTES    25230000
@@ -24,6 +26,9 @@
 #define CPU_ROW       (0.12e-3 / SMOL_BYTES)
 #define CPU_MERGE     (50e-3 / SMOL_TOUCHED)
 #define CPU_RESTORE   (1e-3 / SMOL_TOUCHED)
+#define CPU_PASS      (7.5e-3 / SMOL_TOUCHED)
+#define GPU_RESTORE   (1e-3 / LLAMA_TOUCHED)
+#define GPU_PASS      (1 / 1.5e12)
 
 const struct model models[] = {
         {
@@ -35,7 +40,7 @@ const struct model models[] = {
                 .beyond = 2.26e-3,
                 .bytes = SMOL_BYTES,
                 .touched = SMOL_TOUCHED,
-                .costs = {0.33e-3, CPU_BYTE, CPU_ROW, CPU_MERGE, CPU_RESTORE},
+                .costs = {0.33e-3, CPU_BYTE, CPU_ROW, CPU_MERGE, CPU_RESTORE, CPU_PASS},
                 .subtract = 50e-3,
                 .t_merged = 18.3e-3,
                 .t_patched = 20.8e-3,
@@ -49,7 +54,7 @@ const struct model models[] = {
                 .beyond = 17.6e-3,
                 .bytes = TINY_BYTES,
                 .touched = TINY_TOUCHED,
-                .costs = {0.24e-3, CPU_BYTE, CPU_ROW, CPU_MERGE, CPU_RESTORE},
+                .costs = {0.24e-3, CPU_BYTE, CPU_ROW, CPU_MERGE, CPU_RESTORE, CPU_PASS},
                 .subtract = 0.456,
                 .t_merged = 140e-3,
                 .t_patched = 146e-3,
@@ -63,7 +68,7 @@ const struct model models[] = {
                 .beyond = 0.05e-3,
                 .bytes = LLAMA_BYTES,
                 .touched = LLAMA_TOUCHED,
-                .costs = {12e-3, 0, 0, 20e-3 / LLAMA_TOUCHED, 0.52 / LLAMA_TOUCHED},
+                .costs = {12e-3, 0, 0, 20e-3 / LLAMA_TOUCHED, GPU_RESTORE, GPU_PASS},
                 .subtract = 20e-3,
                 .t_merged = 15e-3,
                 .t_patched = 27e-3,
@@ -77,7 +82,7 @@ const struct model models[] = {
                 .beyond = 0.05e-3,
                 .bytes = LLAMA_BYTES,
                 .touched = LLAMA_TOUCHED,
-                .costs = {2e-3, 1 / 1.5e12, 0.002e-3 / LLAMA_BYTES, 20e-3 / LLAMA_TOUCHED, 20e-3 / LLAMA_TOUCHED},
+                .costs = {2e-3, 1 / 1.5e12, 0.002e-3 / LLAMA_BYTES, 20e-3 / LLAMA_TOUCHED, GPU_RESTORE, GPU_PASS},
                 .subtract = 20e-3,
                 .t_merged = 15e-3,
                 .t_patched = 17.3e-3,
@@ -92,23 +97,28 @@ double model_base(const struct model *m, int rows)
         return m->fixed + m->row * (rows - over) + m->beyond * over;
 }
 
+double model_pass(const struct model *m)
+{
+        return m->costs.pass * (double)m->touched;
+}
+
 double model_patches(const struct model *m, const struct share *s, int n, uint64_t merged)
 {
         double bytes = (double)m->bytes, all = 0;
-        int read = 0, rows = 0, others = 0;
+        int read = 0, rows = 0;
+        bool there = false;
 
         for (int i = 0; i < n; i++) {
-                if (merged && s[i].version != merged)
-                        others += s[i].rows;
+                there |= merged && s[i].version == merged;
                 if (s[i].version && s[i].version != merged) {
                         read++;
                         rows += s[i].rows;
                 }
         }
-        read += others > 0; // the merged one, taken away from the others
-        rows += others;
         if (read)
                 all = m->costs.call + bytes * (m->costs.byte * read + m->costs.row * rows);
+        if (there && n > 1) // the others need the base's own weights
+                all += model_pass(m);
         return all;
 }
 

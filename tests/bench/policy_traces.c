@@ -48,6 +48,12 @@ static uint64_t mostly(const struct trace *t, struct rng *r, int client, double 
         return rng_real(r) < 0.9 ? 1 : (uint64_t)(2 * rng_below(r, 2));
 }
 
+// One adapter, and one client that now and then asks for another.
+static uint64_t visited(const struct trace *t, struct rng *r, int client, double now, uint64_t merged)
+{
+        return client == 0 && fmod(now, t->period) < t->period / 10 ? 2 : 1;
+}
+
 static uint64_t popular(const struct trace *t, struct rng *r, int client, double now, uint64_t merged)
 {
         return zipf(r, t->n_adapters);
@@ -101,6 +107,12 @@ const struct trace traces[] = {
                 .crowd = 1.5,
                 .n_adapters = 2,
                 .wants = mostly},
+        {.name = "guest",
+                .what = "one adapter, and for 2 s of every 20 s a client of another",
+                .crowd = 1.5,
+                .n_adapters = 2,
+                .wants = visited,
+                .period = 20},
         {.name = "zipf 10", .what = "ten adapters, Zipf", .crowd = 1.5, .n_adapters = 10, .wants = popular},
         {.name = "zipf 1000", .what = "a thousand adapters, Zipf", .crowd = 1.5, .n_adapters = 1000, .wants = popular},
         {.name = "zipf 5000",

@@ -1,5 +1,6 @@
 // The policy of merges: its decisions on snapshots made by hand, and on traffic that a small world plays to it, with
-// the costs of a small model on a CPU: a step of 10 ms, an adapter that adds 8 % to it, a merge of 50 ms.
+// the costs of a small model on a CPU: a step of 10 ms, an adapter that adds 8 % to it, a merge of 50 ms, 7 ms to read
+// its weights once more.
 #include "harness.h"
 
 #include <math.h>
@@ -15,7 +16,7 @@
 #define TOUCHED    200000000
 #define N_ROWS     8
 
-static const struct merge_costs cpu = {0.3e-3, 3e-11, 1.2e-11, 50e-3 / TOUCHED, 1e-3 / TOUCHED};
+static const struct merge_costs cpu = {0.3e-3, 3e-11, 1.2e-11, 50e-3 / TOUCHED, 1e-3 / TOUCHED, 7e-3 / TOUCHED};
 
 struct world {
         struct merge_seen *seen;
@@ -26,6 +27,7 @@ struct world {
         int merges;
         double crowding;   // least time between the beginnings of two merges
         double lost, base; // seconds: what patches and switches took, what the rest of the steps did
+        double never;      // seconds: what patches would have taken with nothing merged
         uint64_t preferred, barred;
         struct merge_verdict verdict;
 };
@@ -40,18 +42,20 @@ static struct world world_new(void)
 static double patches(const struct merge_costs *c, const uint64_t *versions, const int *rows, int n, uint64_t merged)
 {
         double sum = 0;
-        int others = 0;
-        bool any = false;
+        bool any = false, there = false, others = false;
 
         for (int i = 0; i < n; i++) {
-                others += versions[i] == merged && merged ? 0 : rows[i];
-                any |= versions[i] != 0;
-                if (versions[i] && versions[i] != merged)
-                        sum += BYTES * (c->byte + c->row * rows[i]);
+                if (merged && versions[i] == merged) {
+                        there = true;
+                        continue;
+                }
+                others = true;
+                if (versions[i] == 0)
+                        continue;
+                any = true;
+                sum += BYTES * (c->byte + c->row * rows[i]);
         }
-        if (merged)
-                return sum + (others ? c->call + BYTES * (c->byte + c->row * others) : 0);
-        return sum + (any ? c->call : 0);
+        return sum + (any ? c->call : 0) + (there && others ? c->pass * TOUCHED : 0);
 }
 
 static void assert_known(const char *why)
@@ -110,6 +114,7 @@ static void step(struct world *w, const uint64_t *versions, const int *rows, int
 {
         merge_seen_step(w->seen, w->now, versions, rows, n);
         w->lost += patches(&w->costs, versions, rows, n, w->merged);
+        w->never += patches(&w->costs, versions, rows, n, 0);
         w->base += STEP;
         w->now += STEP;
         decide(w);
@@ -150,7 +155,7 @@ static void a_merge_that_takes_seconds_is_made_when_traffic_lasts(void **state)
 {
         struct world w = world_new();
 
-        w.costs = (struct merge_costs){0, 1e-11, 0, 4.0 / TOUCHED, 0.1 / TOUCHED};
+        w.costs = (struct merge_costs){0, 1e-11, 0, 4.0 / TOUCHED, 0.1 / TOUCHED, 7e-3 / TOUCHED};
         for (int i = 0; i < 12; i++, w.now += 60) { // an answer of 30 s a minute
                 steps(&w, 30, 7);
                 assert_int_equal(w.merged, 0);
@@ -176,26 +181,60 @@ static void a_few_others_do_not_spoil_it(void **state)
         struct world w = world_new();
 
         for (int i = 0; i < 6000; i++)
-                step(&w, (uint64_t[]){7, 0}, (int[]){3, 1}, i % 10 ? 1 : 2);
+                step(&w, (uint64_t[]){7, 0}, (int[]){3, 1}, i % 50 ? 1 : 2);
         assert_int_equal(w.merged, 7);
         assert_int_equal(w.merges, 1);
         merge_seen_destroy(w.seen);
 }
 
-static void a_merge_that_loses_is_left_before_the_horizon_ends(void **state)
+static void mixed_steps_make_it_leave_within_a_second(void **state)
+{
+        for (uint64_t other = 0; other <= 8; other += 8) { // the base's rows, another adapter's
+                struct world w = world_new();
+                double turned;
+
+                steps(&w, 3, 7);
+                assert_int_equal(w.merged, 7);
+                turned = w.now;
+                while (w.merged == 7)
+                        step(&w, (uint64_t[]){7, other}, (int[]){1, 1}, 2);
+                assert_int_equal(w.merged, 0);
+                assert_string_equal(w.verdict.why, "loses");
+                assert_true(w.now - turned < 1);
+                assert_true(w.now - w.began < MERGE_HORIZON);
+                merge_seen_destroy(w.seen);
+        }
+}
+
+static void a_silent_one_stays_until_another_pays(void **state)
 {
         struct world w = world_new();
-        double turned;
+        double lost;
 
         steps(&w, 3, 7);
+        lost = w.lost;
+        steps(&w, 60, 0);
         assert_int_equal(w.merged, 7);
-        turned = w.now;
-        while (w.merged == 7)
-                steps(&w, STEP / 2, 8);
-        assert_int_equal(w.merged, 0);
-        assert_string_equal(w.verdict.why, "loses");
-        assert_true(w.now - turned < 1);
-        assert_true(w.now - w.began < MERGE_HORIZON);
+        assert_true(w.lost == lost);
+        for (int i = 0; i < 6000; i++)
+                step(&w, (uint64_t[]){0, 8}, (int[]){1, 1}, 2);
+        assert_int_equal(w.merged, 7);
+        steps(&w, 3, 8);
+        assert_int_equal(w.merged, 8);
+        assert_int_equal(w.merges, 2);
+        merge_seen_destroy(w.seen);
+}
+
+// A pass may cost less than what a patch does.
+static void a_cheap_pass_is_no_reason_to_leave(void **state)
+{
+        struct world w = world_new();
+
+        w.costs.pass = 0.1e-3 / TOUCHED;
+        for (int i = 0; i < 6000; i++)
+                step(&w, (uint64_t[]){0, 7}, (int[]){1, 1}, 2);
+        assert_int_equal(w.merged, 7);
+        assert_int_equal(w.merges, 1);
         merge_seen_destroy(w.seen);
 }
 
@@ -207,8 +246,9 @@ static void what_is_over_when_it_could_be_merged_is_not(void **state)
         steps(&w, 2, 1);
         steps(&w, 6, 2);
         assert_string_equal(w.verdict.why, "too soon");
-        steps(&w, 12, 0);
-        assert_int_equal(w.merged, 0);
+        for (int i = 0; i < 1200; i++)
+                step(&w, (uint64_t[]){0, 2}, (int[]){1, 1}, 2);
+        assert_int_equal(w.merged, 1);
         assert_int_equal(w.merges, 1);
         merge_seen_destroy(w.seen);
 }
@@ -256,11 +296,20 @@ static void a_costly_restore_is_not_made_for_little(void **state)
         struct world w = world_new();
 
         w.costs.restore = 0.5 / TOUCHED;
-        steps(&w, 3, 7);
-        steps(&w, 5, 8);
+        steps(&w, 10, 7); // saves 0.7 ms a step, and whoever is merged must leave some day
+        assert_int_equal(w.merged, 0);
+        steps(&w, 4, 7);
         assert_int_equal(w.merged, 7);
-        steps(&w, 5, 8); // staying costs 0.7 ms a step, and 0.7 ms more that 8 would not
+        steps(&w, 18, 8);
+        assert_int_equal(w.merged, 7);
+        steps(&w, 8, 8);
         assert_int_equal(w.merged, 8);
+        for (int i = 0; i < 60; i++) // loses 6 ms a step
+                step(&w, (uint64_t[]){0, 8}, (int[]){1, 1}, 2);
+        assert_int_equal(w.merged, 8);
+        for (int i = 0; i < 60; i++)
+                step(&w, (uint64_t[]){0, 8}, (int[]){1, 1}, 2);
+        assert_int_equal(w.merged, 0);
         merge_seen_destroy(w.seen);
 }
 
@@ -277,21 +326,34 @@ static void alternation_makes_at_most_one_merge_a_horizon(void **state)
         }
 }
 
+static const double merges[] = {0.005, 0.05, 0.5}; // seconds
+
 // Everybody turns away from what is merged the moment it is.
 static void an_adversary_wins_little(void **state)
 {
-        static const double merges[] = {0.005, 0.05, 0.5};
-
         for (int i = 0; i < 3; i++) {
                 struct world w = world_new();
-                double never;
 
                 w.costs.merge = merges[i] / TOUCHED;
                 for (int k = 0; k < 100000; k++)
                         steps(&w, STEP / 2, w.merged == 1 ? 2 : 1);
-                never = w.base * (1 + patches(&cpu, (uint64_t[]){1}, (int[]){1}, 1, 0) / STEP);
                 assert_true(w.crowding >= MERGE_HORIZON);
-                assert_true(never / (w.base + w.lost) > 0.95);
+                assert_true((w.base + w.never) / (w.base + w.lost) > 0.95);
+                merge_seen_destroy(w.seen);
+        }
+}
+
+// Others come the moment it is merged, and leave when it does.
+static void an_adversary_who_comes_beside_it_wins_little(void **state)
+{
+        for (int i = 0; i < 3; i++) {
+                struct world w = world_new();
+
+                w.costs.merge = merges[i] / TOUCHED;
+                for (int k = 0; k < 100000; k++)
+                        step(&w, (uint64_t[]){1, 2}, (int[]){1, 1}, w.merged ? 2 : 1);
+                assert_true(w.crowding >= MERGE_HORIZON);
+                assert_true((w.base + w.never) / (w.base + w.lost) > 0.94);
                 merge_seen_destroy(w.seen);
         }
 }
@@ -421,10 +483,10 @@ static void among_thousands_nothing_is_merged_until_one_stands_out(void **state)
 
 static void means_and_gains_are_those_of_a_plain_loop(void **state)
 {
-        static double present[N_VERSIONS], alone[N_VERSIONS], rows_of[N_VERSIONS], saved[4];
+        static double present[N_VERSIONS], only[N_VERSIONS], alone[N_VERSIONS], rows_of[N_VERSIONS], saved[4];
         struct merge_seen *seen = merge_seen_create();
         struct merge_snapshot s = {.costs = cpu};
-        double now = 5, steps_seen = 0, rows_seen = 0, patched = 0;
+        double now = 5, steps_seen = 0, rows_seen = 0;
 
         srand(2);
         for (int i = 0; i < 20000; i++) {
@@ -432,20 +494,25 @@ static void means_and_gains_are_those_of_a_plain_loop(void **state)
                 int rows[N_ROWS], n = crowd(versions, rows), sum = 0;
                 double gap = rand() % 100 ? 0.01 : 1, left = exp(-gap / MERGE_HORIZON);
 
-                if (rand() % 3 == 0) {
+                if (rand() % 2 == 0) {
                         n = 1;
                         versions[0] = (uint64_t)(rand() % 4); // 0: the base
                 }
+                if (versions[0] && n < N_ROWS && rand() % 3 == 0) {
+                        versions[n] = 0;
+                        rows[n++] = 2;
+                }
                 now += gap;
                 steps_seen = steps_seen * left + 1;
-                patched = patched * left + (n > 1 || versions[0]);
                 for (int k = 0; k < N_VERSIONS; k++) {
                         present[k] *= left;
+                        only[k] *= left;
                         alone[k] *= left;
                         rows_of[k] *= left;
                 }
                 for (int k = 0; k < n; k++) {
                         present[versions[k]]++;
+                        only[versions[k]] += n == 1 || (n == 2 && versions[1] == 0);
                         alone[versions[k]] += n == 1;
                         rows_of[versions[k]] += rows[k];
                         sum += rows[k];
@@ -459,12 +526,12 @@ static void means_and_gains_are_those_of_a_plain_loop(void **state)
         merge_seen_totals(seen, now + 3, &s);
         assert_float_equal(s.steps, steps_seen * exp(-3 / MERGE_HORIZON) / MERGE_HORIZON, 1e-6);
         assert_float_equal(s.rows, rows_seen / steps_seen, 1e-9);
-        assert_float_equal(s.patched, patched / steps_seen, 1e-9);
         for (uint64_t k = 1; k < 4; k++) { // popular enough never to be forgotten among the others
                 struct merge_candidate c = {.version = k, .bytes = BYTES, .touched = TOUCHED};
 
                 merge_seen_of(seen, now + 3, &c);
                 assert_float_equal(c.present, present[k] / steps_seen, 1e-9);
+                assert_float_equal(c.only, only[k] / steps_seen, 1e-9);
                 assert_float_equal(c.alone, alone[k] / steps_seen, 1e-9);
                 assert_float_equal(c.rows, rows_of[k] / steps_seen, 1e-9);
                 assert_float_equal(merge_gain(&s, &c), saved[k] / steps_seen, 1e-9);
@@ -483,8 +550,8 @@ static void versions_without_rows_are_not_in_the_step(void **state)
         merge_seen_totals(seen, 1, &s);
         merge_seen_of(seen, 1, &c);
         merge_seen_of(seen, 1, &other);
-        assert_true(s.steps == 1 / MERGE_HORIZON && s.rows == 2 && s.patched == 1);
-        assert_true(c.present == 1 && c.alone == 1 && c.rows == 2 && other.present == 0);
+        assert_true(s.steps == 1 / MERGE_HORIZON && s.rows == 2);
+        assert_true(c.present == 1 && c.only == 1 && c.alone == 1 && c.rows == 2 && other.present == 0);
         merge_seen_destroy(seen);
 }
 
@@ -504,9 +571,9 @@ static void what_fell_silent_is_forgotten(void **state)
         merge_seen_totals(seen, 12, &s);
         assert_true(s.steps > 0.1);
         merge_seen_totals(seen, 72, &s); // a rate fades, though a share of steps would not
-        assert_true(s.steps < 0.001 && s.patched == 1);
+        assert_true(s.steps < 0.001 && s.rows == 1);
         merge_seen_totals(seen, 1e9, &s);
-        assert_true(s.steps == 0 && s.rows == 0 && s.patched == 0);
+        assert_true(s.steps == 0 && s.rows == 0);
         merge_seen_destroy(seen);
 }
 
@@ -543,7 +610,6 @@ static void the_same_snapshot_gets_the_same_answer_in_any_order(void **state)
                         .n = 5,
                         .steps = some(100),
                         .rows = some(8),
-                        .patched = some(1),
                         .missed = some(0.03),
                         .merged = (uint64_t)(rand() % 7),
                         .since_switch = some(20)};
@@ -554,6 +620,7 @@ static void the_same_snapshot_gets_the_same_answer_in_any_order(void **state)
                                 .bytes = BYTES,
                                 .touched = TOUCHED,
                                 .present = some(1),
+                                .only = some(1),
                                 .alone = some(1),
                                 .rows = some(8),
                                 .missed = rand() % 2 ? some(0.1) : 0.1,
@@ -607,13 +674,16 @@ int main(void)
                 cmocka_unit_test(a_merge_that_takes_seconds_is_made_when_traffic_lasts),
                 cmocka_unit_test(base_rows_beside_it_make_it_not_worth_it),
                 cmocka_unit_test(a_few_others_do_not_spoil_it),
-                cmocka_unit_test(a_merge_that_loses_is_left_before_the_horizon_ends),
+                cmocka_unit_test(mixed_steps_make_it_leave_within_a_second),
+                cmocka_unit_test(a_silent_one_stays_until_another_pays),
+                cmocka_unit_test(a_cheap_pass_is_no_reason_to_leave),
                 cmocka_unit_test(what_is_over_when_it_could_be_merged_is_not),
                 cmocka_unit_test(what_was_missed_counts_from_the_last_switch),
                 cmocka_unit_test(who_is_no_candidate_misses_nothing),
                 cmocka_unit_test(a_costly_restore_is_not_made_for_little),
                 cmocka_unit_test(alternation_makes_at_most_one_merge_a_horizon),
                 cmocka_unit_test(an_adversary_wins_little),
+                cmocka_unit_test(an_adversary_who_comes_beside_it_wins_little),
                 cmocka_unit_test(barred_ones_are_not_merged_and_leave_at_once),
                 cmocka_unit_test(a_preferred_one_is_merged_at_once_and_stays),
                 cmocka_unit_test(of_two_preferred_the_merged_one_stays),
