@@ -58,11 +58,15 @@ static void wrong(struct cycles *c, int cycle, int site, const char *what)
 // The weights
 // --------------------------------------------------------------------------------------------------------------------
 
+static uint64_t hash_of_weight(const struct dyn_weight *w)
+{
+        return map_hash(w->data, dyn_dtype_bytes(w->dtype, w->n_in) * (size_t)w->n_out);
+}
+
+// Of the base's own weight, which must be what the file holds at every moment.
 static uint64_t hash_of(const struct cycles *c, int site)
 {
-        const struct dyn_weight *w = &c->m->site_at[site]->weight;
-
-        return map_hash(w->data, dyn_dtype_bytes(w->dtype, w->n_in) * (size_t)w->n_out);
+        return hash_of_weight(&c->m->site_at[site]->weight);
 }
 
 // From the file itself, opened once more; a GGUF is converted when loaded, so that only its first state can be kept.
@@ -125,15 +129,18 @@ static void merge(struct cycles *c, int cycle, int site, const struct dyn_adapte
                 return;
         must(model_merge(c->m, site, patch, &err), &err);
         c->n_merges++;
-        if (model_merged(c->m, site) != patch || hash_of(c, site) == c->stored[site])
+        if (model_merged(c->m, site) != patch || hash_of_weight(&c->m->site_at[site]->merged_weight) == c->stored[site])
                 wrong(c, cycle, site, "is not merged");
+        if (hash_of(c, site) != c->stored[site])
+                wrong(c, cycle, site, "is not what the file holds, while it is merged");
 }
 
 static void restore(struct cycles *c, int cycle, int site)
 {
         model_restore(c->m, site);
         c->n_restores++;
-        if (model_merged(c->m, site) != NULL || hash_of(c, site) != c->stored[site])
+        if (model_merged(c->m, site) != NULL || c->m->site_at[site]->merged_weight.data != NULL ||
+                hash_of(c, site) != c->stored[site])
                 wrong(c, cycle, site, "is not what the file holds");
 }
 

@@ -75,7 +75,7 @@ def merge(server, name):
 
 def restore(server, name):
     set_mode(server, name, "unmerged")
-    wait_until(server, lambda: mode_of(ask(server, None, PROMPT, max_tokens=1)) == "per-row")
+    wait_until(server, lambda: mode_of(ask(server, name, PROMPT, max_tokens=1)) == "per-row")
 
 
 def ask(server, adapter, prompt=PROMPT, **fields):
