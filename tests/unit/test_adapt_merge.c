@@ -196,11 +196,10 @@ static void mixed_steps_make_it_leave_within_a_second(void **state)
                 steps(&w, 3, 7);
                 assert_int_equal(w.merged, 7);
                 turned = w.now;
-                while (w.merged == 7)
+                while (w.merged == 7 && w.now - turned < 1)
                         step(&w, (uint64_t[]){7, other}, (int[]){1, 1}, 2);
                 assert_int_equal(w.merged, 0);
                 assert_string_equal(w.verdict.why, "loses");
-                assert_true(w.now - turned < 1);
                 assert_true(w.now - w.began < MERGE_HORIZON);
                 merge_seen_destroy(w.seen);
         }
