@@ -28,8 +28,12 @@ enum dyn_status costs_measure(struct costs *c, struct model *model, struct dyn_e
         if (st != DYN_OK)
                 return st;
         c->patch_factor = 1;
-        c->now = c->profiled =
-                (struct merge_costs){found.call, found.byte, found.row, found.merge, found.restore, found.pass};
+        c->now = c->profiled = (struct merge_costs){.call = found.call,
+                .byte = found.byte,
+                .row = found.row,
+                .pass = found.pass,
+                .merge = found.merge,
+                .restore = found.restore};
         log_info(
                 "costs measured in %.0f ms: merging %.1f GB/s; a patch takes %.0f us a MB and step, %.0f us more a row",
                 (double)(clock_ns() - began) * 1e-6, 1e-9 / found.merge, found.byte * 1e12, found.row * 1e12);

@@ -97,10 +97,14 @@ static const struct dyn_lowrank *wanted_at(const struct merger *m, int site)
 
 static size_t touched_bytes(const struct merger *m, struct dyn_adapter *a)
 {
-        for (int i = 0; a->touched_bytes == 0 && i < model_sites(m->model)->n; i++)
+        size_t bytes = 0;
+
+        if (a->touched_bytes > 0)
+                return a->touched_bytes;
+        for (int i = 0; i < model_sites(m->model)->n; i++)
                 if (a->patches[i].rank > 0)
-                        a->touched_bytes += model_merged_bytes(m->model, i);
-        return a->touched_bytes;
+                        bytes += model_merged_bytes(m->model, i);
+        return a->touched_bytes = bytes;
 }
 
 // Brings the weights to a target from now on, from wherever they are.
