@@ -4,7 +4,7 @@
 // All activations are f32, row-major, one row per token. Rows are independent: no slot may let one row's bits depend on
 // the other rows, on n_rows or on the number of threads, so every reduction runs in an order fixed by the shapes alone.
 // Slots enqueue; only download and sync wait. Pointers marked (device) come from alloc; (host) arrays are small, belong
-// to the caller and may change as soon as the slot returns. Compute slots, merge, restore and kv are for the engine
+// to the caller and may change as soon as the slot returns. Compute slots, merge and kv are for the engine
 // thread alone; alloc, free, upload, weight_* and lowrank_* may be called from any thread.
 #ifndef DYNLORA_BACKEND_H
 #define DYNLORA_BACKEND_H
@@ -111,15 +111,12 @@ struct dyn_backend_ops {
 
         // W = stored + the sum of the terms, each element summed in f32, stored first and then the terms in order, and
         // rounded once to nearest even. stored: what weight_load was given for w, the same bytes; it is never written.
-        // Afterwards w holds a matrix of a plain dtype, stored's own or BF16 for a quantised one. w may be merged
-        // already: the new sum takes its place. DYN_NO_MEMORY, or DYN_INVALID if a result is not finite (f16 ends at
-        // 65504): then w is as restore leaves it. Between steps, as restore.
+        // Afterwards w holds a matrix of its own, of a plain dtype: stored's, or BF16 for a quantised one; weight_free
+        // gives it back. w may be merged already: the new sum takes its place. DYN_NO_MEMORY, or DYN_INVALID if a
+        // result is not finite (f16 ends at 65504): then w is as weight_load made it. Between steps. Nothing is ever
+        // computed backwards: subtracting what was added would change every twentieth weight of a bf16 matrix.
         enum dyn_status (*merge)(struct dyn_device *, struct dyn_weight *w, const struct dyn_tensor *stored,
                 const struct dyn_term *terms, int n_terms, struct dyn_error *);
-
-        // w is as weight_load made it of stored, bit for bit; what a merge took is given back. Nothing is computed
-        // backwards: subtracting what was added would change every twentieth weight of a bf16 matrix.
-        void (*restore)(struct dyn_device *, struct dyn_weight *w, const struct dyn_tensor *stored);
 
         // y[i] = row ids[i] of w. y: (n_rows, w->n_in), ids (host): (n_rows), each in 0 .. n_out - 1.
         void (*embed)(struct dyn_device *, float *y, const struct dyn_weight *w, const int32_t *ids, int n_rows);

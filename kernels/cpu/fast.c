@@ -64,7 +64,6 @@ const struct dyn_backend_ops cpu_fast = {
         .lowrank_load = fast_lowrank_load,
         .lowrank_free = cpu_lowrank_free,
         .merge = fast_merge,
-        .restore = cpu_restore,
         .embed = fast_embed,
         .rmsnorm = fast_rmsnorm,
         .gemm = fast_gemm,

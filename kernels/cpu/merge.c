@@ -29,6 +29,12 @@ static void item(void *arg, int i)
                 atomic_store(&work->broken, true);
 }
 
+static void restore(struct dyn_device *dev, struct dyn_weight *w, const struct dyn_tensor *stored)
+{
+        pool_free(&dev->merged, w->owned);
+        *w = (struct dyn_weight){.dtype = stored->dtype, .n_out = w->n_out, .n_in = w->n_in, .data = stored->data};
+}
+
 enum dyn_status cpu_merge(struct dyn_device *dev, struct dyn_weight *w, const struct dyn_tensor *stored,
         const struct dyn_term *terms, int n_terms, cpu_merge_rows *rows, struct dyn_error *err)
 {
@@ -51,13 +57,7 @@ enum dyn_status cpu_merge(struct dyn_device *dev, struct dyn_weight *w, const st
         cpu_spread(dev, item, &work, work.each * work.members, (double)bytes);
         if (!atomic_load(&work.broken))
                 return DYN_OK;
-        cpu_restore(dev, w, stored);
+        restore(dev, w, stored);
         return dyn_fail(
                 err, DYN_INVALID, "merge: expected weights that %s can hold, found larger ones", dyn_dtype_name(dtype));
-}
-
-void cpu_restore(struct dyn_device *dev, struct dyn_weight *w, const struct dyn_tensor *stored)
-{
-        pool_free(&dev->merged, w->owned);
-        *w = (struct dyn_weight){.dtype = stored->dtype, .n_out = w->n_out, .n_in = w->n_in, .data = stored->data};
 }

@@ -20,6 +20,5 @@ typedef bool cpu_merge_rows(const struct cpu_merge *, int first, int n);
 
 enum dyn_status cpu_merge(struct dyn_device *, struct dyn_weight *, const struct dyn_tensor *stored,
         const struct dyn_term *terms, int n_terms, cpu_merge_rows *rows, struct dyn_error *);
-void cpu_restore(struct dyn_device *, struct dyn_weight *, const struct dyn_tensor *stored);
 
 #endif

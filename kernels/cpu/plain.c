@@ -441,9 +441,9 @@ static bool portable_weight_dtype(struct dyn_device *dev, enum dyn_dtype dtype)
         .open = cpu_open, .close = cpu_close, .alloc = cpu_alloc, .free = cpu_free, .upload = cpu_upload,              \
         .download = cpu_download, .sync = cpu_sync, .weight_load = cpu_weight_load, .weight_free = cpu_weight_free,    \
         .lowrank_load = plain_lowrank_load, .lowrank_free = cpu_lowrank_free, .merge = plain_merge,                    \
-        .restore = cpu_restore, .embed = plain_embed, .rmsnorm = plain_rmsnorm, .gemm = plain_gemm,                    \
-        .lowrank = plain_lowrank, .add_bias = plain_add_bias, .rope = plain_rope, .kv_write = plain_kv_write,          \
-        .attention = plain_attention, .silu_mul = plain_silu_mul, .add = plain_add, .gather = cpu_gather
+        .embed = plain_embed, .rmsnorm = plain_rmsnorm, .gemm = plain_gemm, .lowrank = plain_lowrank,                  \
+        .add_bias = plain_add_bias, .rope = plain_rope, .kv_write = plain_kv_write, .attention = plain_attention,      \
+        .silu_mul = plain_silu_mul, .add = plain_add, .gather = cpu_gather
 
 const struct dyn_backend_ops cpu_plain = {.name = "plain", .weight_dtype = cpu_weight_dtype, PLAIN_SLOTS};
 const struct dyn_backend_ops cpu_portable = {.name = "cpu", .weight_dtype = portable_weight_dtype, PLAIN_SLOTS};

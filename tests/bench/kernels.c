@@ -490,7 +490,7 @@ static void restore_all(void *arg)
         struct merges *m = arg;
 
         for (int i = 0; i < m->n; i++)
-                ops->restore(dev, &m->w[i], &m->stored[i]);
+                ops->weight_free(dev, &m->w[i]);
 }
 
 // Each member copies its part of every module.
@@ -541,6 +541,8 @@ static void merge_round(struct merges *m, double s[MERGE_KINDS])
         s[MERGE_COLD] = seconds(merge_all, m);
         s[MERGE_WARM] = seconds(merge_all, m);
         s[RESTORE] = seconds(restore_all, m);
+        for (int i = 0; i < m->n; i++)
+                ops->weight_load(dev, &m->w[i], &m->stored[i], NULL);
 }
 
 static void bench_merge(const struct layers *l, enum dyn_dtype dtype, int rank, int n_threads)

@@ -134,6 +134,13 @@ static inline void ops_close(struct ops *o)
         o->ops->close(o->dev);
 }
 
+// Gives back what a merge took.
+static inline void ops_restore(const struct ops *o, struct dyn_weight *w, const struct dyn_tensor *stored)
+{
+        o->ops->weight_free(o->dev, w);
+        assert_int_equal(o->ops->weight_load(o->dev, w, stored, NULL), DYN_OK);
+}
+
 // |found - expected| within `units` roundings of the sum of the terms' magnitudes.
 static inline void ops_near(float found, double expected, double magnitude, double units)
 {

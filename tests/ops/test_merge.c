@@ -240,7 +240,7 @@ static void restore_gives_the_stored_bytes_and_answers_back(void **state)
                                 merge_all(&l);
                                 float *merged = product(&l, x);
 
-                                l.o.ops->restore(l.o.dev, &l.w, &s.stored.t);
+                                ops_restore(&l.o, &l.w, &s.stored.t);
                                 restored(&l);
                                 float *after = product(&l, x);
 
@@ -285,7 +285,7 @@ static void restore_gives_the_memory_back(void **state)
         }
         assert_true(resident_bytes() > before + (N - 1) * bytes);
         for (int i = 0; i < N; i++)
-                l.o.ops->restore(l.o.dev, &w[i], &s.stored.t);
+                ops_restore(&l.o, &w[i], &s.stored.t);
         assert_true(resident_bytes() < before + bytes * 3 / 4); // not even the last one is kept
         loaded_free(&l);
         site_free(&s);
@@ -425,7 +425,7 @@ static void quantised_matrix_merges_into_bf16(void **state)
                         for (size_t i = 0; i < n; i++)
                                 assert_int_equal(
                                         ((const uint16_t *)l.w.data)[i], half_to_bf16(((const float *)wide.w.data)[i]));
-                        l.o.ops->restore(l.o.dev, &l.w, &stored);
+                        ops_restore(&l.o, &l.w, &stored);
                         assert_int_equal(l.w.dtype, dtypes[d]);
                         assert_ptr_equal(l.w.data, blocks);
                         loaded_free(&wide);

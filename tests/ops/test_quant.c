@@ -371,7 +371,7 @@ static void merge_makes_bf16_of_it_and_restore_brings_it_back(void **state)
                                 fail_msg("%s: expected %g within %g, found %g", dyn_dtype_name(types[d]), sum, bound,
                                         found);
                 }
-                o.ops->restore(o.dev, &w, &p.t);
+                ops_restore(&o, &w, &p.t);
                 assert_true(w.dtype == types[d] && w.data == p.t.data && w.owned == NULL);
                 o.ops->lowrank_free(o.dev, &patch);
                 o.ops->weight_free(o.dev, &w);
