@@ -66,6 +66,8 @@ static void put_row(struct row *row, const cJSON *adapter)
 {
         for (int i = 0; i < N_COLUMNS; i++)
                 put_cell(row->cell[i], json_member(adapter, columns[i].member), i);
+        if (cJSON_IsTrue(json_member(adapter, "merged")))
+                put_text(row->cell[TIER], "merged");
         if (cJSON_IsTrue(json_member(adapter, "pinned")))
                 strncat(row->cell[TIER], "*", 2);
 }
