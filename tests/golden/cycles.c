@@ -1,6 +1,7 @@
-// Random histories of merges and restores on a model without a scheduler: afterwards every weight is what the
-// checkpoint's file holds, a step gives the same bits as before, and memory has not grown. What the merged weights
-// themselves must be is held against the plain kernel (tests/ops) and against transformers (merged.c).
+// Random histories of merges and restores on a model without a scheduler: at every moment every weight of the base is
+// what the checkpoint's file holds and a step of the base gives the same bits as before, and memory does not grow. What
+// the merged weights themselves must be is held against the plain kernel (tests/ops) and against transformers
+// (merged.c).
 //
 // usage: golden_cycles MODEL CYCLES ADAPTER_FOLDER...
 #include <stdio.h>
@@ -104,6 +105,7 @@ static void run_step(struct cycles *c, float *logits)
         must(model_run(c->m, &c->kv, &step, logits, &err), &err);
 }
 
+// The rows of the base do not see what lies merged.
 static void check_step(struct cycles *c, int cycle)
 {
         size_t n = (size_t)N_ROWS * (size_t)model_config(c->m)->vocab_size;
@@ -157,7 +159,29 @@ static void switch_to(struct cycles *c, int cycle, const struct dyn_adapter *a)
         }
 }
 
-static void one_cycle(struct cycles *c, int cycle)
+// Whatever else was merged or restored since, and whatever a step has read.
+static void check_all(struct cycles *c, int cycle, const char *when)
+{
+        for (int i = 0; i < c->n_sites; i++) {
+                const struct site *s = c->m->site_at[i];
+
+                if (hash_of(c, i) != c->stored[i])
+                        wrong(c, cycle, i, when);
+                if ((s->merged == NULL) != (s->merged_weight.data == NULL))
+                        wrong(c, cycle, i, "has a patch without a merged weight, or that without a patch");
+        }
+}
+
+static void restore_all(struct cycles *c, int cycle)
+{
+        for (int i = 0; i < c->n_sites; i++)
+                if (model_merged(c->m, i) != NULL)
+                        restore(c, cycle, i);
+        check_all(c, cycle, "is not what the file holds, all restored");
+}
+
+// Looks at a step, too, with what is merged by then, if `step`.
+static void one_cycle(struct cycles *c, int cycle, bool step)
 {
         if (draw(c, 2) == 0) {
                 for (int n = 1 + draw(c, 3); n > 0; n--)
@@ -172,12 +196,12 @@ static void one_cycle(struct cycles *c, int cycle)
                                 merge(c, cycle, site, c->adapters[draw(c, c->n_adapters)]);
                 }
         }
-        for (int i = 0; i < c->n_sites; i++)
-                if (model_merged(c->m, i) != NULL)
-                        model_restore(c->m, i);
-        for (int i = 0; i < c->n_sites; i++)
-                if (hash_of(c, i) != c->stored[i])
-                        wrong(c, cycle, i, "is not what the file holds, all restored");
+        if (step)
+                check_step(c, cycle);
+        check_all(c, cycle, "is not what the file holds, some merged");
+        restore_all(c, cycle);
+        if (step)
+                check_step(c, cycle);
 }
 
 static long rss_kib(void)
@@ -235,10 +259,11 @@ int main(int argc, char **argv)
 
         open_all(&c, argv[1], argv + 3, argc - 3);
         for (int i = 0; i < n && c.failed == 0; i++) {
-                one_cycle(&c, i);
-                if ((i + 1) % part != 0)
+                bool look = (i + 1) % part == 0;
+
+                one_cycle(&c, i, look);
+                if (!look)
                         continue;
-                check_step(&c, i);
                 last = rss_kib();
                 first = first ? first : last;
         }
