@@ -58,22 +58,23 @@ def running(server, adapter, n):
 
 
 def test_requests_in_the_middle_of_a_merge_get_their_own_answers(deep_server):
-    """Those that run when it begins, and those that come while it lasts."""
+    """Those that run when it begins, and those that come while it lasts. The base's have the same bits throughout."""
     server, whole = deep_server, {}
     n = 200 // server.slow
     for adapter in (None, "one", "two"):
         whole[adapter] = ask(server, adapter, max_tokens=n)
     modes, partly = set(), 0
-    for round in range(3):
+    for rounds in range(1, 31):
         streams = [running(server, a, n) for a in whole]
         for name, other in (("one", "two"), ("two", "one")):
             set_mode(server, name, "merged")
             while not entry(server, name)["merged"]:
                 partly += 1
-                for adapter in whole:
-                    answer = ask(server, adapter, max_tokens=4)
-                    assert exact(answer)[0] == exact(whole[adapter])[0][:4], adapter
+                for adapter, answer in zip(whole, at_once(*(lambda a=a: ask(server, a, max_tokens=6) for a in whole))):
+                    assert exact(answer)[0] == exact(whole[adapter])[0][:6], adapter
                     modes.add(mode_of(answer))
+                    if adapter is None:
+                        assert mode_of(answer) == "per-row" and exact(answer)[1] == exact(whole[None])[1][:6]
             set_mode(server, name, "auto")
             assert entry(server, other)["merged"] is False
         for (stream, chunks, got), adapter in zip(streams, whole):
@@ -82,6 +83,8 @@ def test_requests_in_the_middle_of_a_merge_get_their_own_answers(deep_server):
             assert mode_of(last) == ("switched" if adapter else "per-row")
             assert got[:100] == exact(whole[adapter])[0][:100], adapter
         bar_all(server)
+        if rounds >= 3 and "switched" in modes:
+            break
     assert partly > 0 and "switched" in modes, (partly, modes)
     assert server.stop() == 0
 
@@ -263,4 +266,30 @@ def test_the_demo_adapters_answer_as_trained_whichever_is_merged(start, models, 
                     assert answer["choices"][0]["message"]["content"] == sample["text"], (merged, sample["adapter"], sample["question"])
                 wait_until(server, lambda: entry(server, merged)["merged"])
             set_mode(server, merged, "unmerged")
+        assert server.stop() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.smollm2
+def test_on_quantised_weights_auto_merges_what_an_operator_asks_for_alone(start, models, smollm2_store, tmp_path):
+    """A merged matrix in bf16 takes longer to read than the quantised one with a patch beside it."""
+    for name in ("sql", "shout"):
+        shutil.copytree(f"{smollm2_store}/{name}", tmp_path / "store" / name)
+    options = ["--model", f"{models}/SmolLM2-135M-Instruct.gguf", "--adapters", tmp_path / "store", "--kv-memory", "64M"]
+    with start(*options) as server:
+        def decided():
+            return sum(v for k, v in server.metrics().items() if k.startswith("dynlora_merge_decisions_total{"))
+
+        expected = {a: exact(ask(server, a)) for a in (None, "shout")}
+        first = decided()
+        busy_until(server, lambda: decided() >= first + 20, *["sql"] * 4)
+        assert not entry(server, "sql")["merged"] and server.metric("dynlora_merges_total") == 0
+        merge(server, "sql")
+        assert mode_of(ask(server, "sql")) == entry(server, "sql")["version"]
+        assert {a: exact(ask(server, a, prompt_logprobs=0)) for a in expected} == expected
+        assert server.stop() == 0
+    with start(*options, "--merge-at-start", "sql") as server:
+        assert mode_of(ask(server, "sql")) == entry(server, "sql")["version"]
+        busy_until(server, lambda: server.metrics()['dynlora_steps_by_mode_total{mode="mixed"}'] > 20, "sql", "shout")
+        assert mode_of(ask(server, "shout")) == "per-row" and exact(ask(server, "shout")) == expected["shout"]
         assert server.stop() == 0
