@@ -15,6 +15,7 @@
 #define DECIDE_NS   100000000 // between two looks at the policy
 #define IDLE_SLICE  0.005     // seconds
 #define LEAST_SLICE 0.0005
+#define SLICES      8 // in a step: it may take half as long again already, while some layers are read twice
 #define MEMORY_KEPT ((size_t)64 << 20) // a merge leaves the system at least this
 
 struct merger {
@@ -179,13 +180,24 @@ static bool visit(struct merger *m, int site)
         return true;
 }
 
+// Seconds that the next site will take, as far as one can tell.
+static double expected(const struct merger *m, int site)
+{
+        const struct dyn_lowrank *wanted = wanted_at(m, site);
+
+        if (wanted == NULL || wanted == model_merged(m->model, site))
+                return 0;
+        return m->costs.now.merge * (double)model_merged_bytes(m->model, site);
+}
+
+// One site at least, and then as many as fit.
 static void work_for(struct merger *m, double seconds)
 {
         double end = now() + seconds;
+        bool worked = false;
 
-        while (switching(m))
-                if (visit(m, m->next_site++) && now() >= end)
-                        break;
+        while (switching(m) && !(worked && now() + expected(m, m->next_site) > end))
+                worked |= visit(m, m->next_site++);
         if (!switching(m))
                 arrive(m);
 }
@@ -366,7 +378,7 @@ bool merger_work(struct merger *m, bool idle)
                 clock_ns() - m->decided >= DECIDE_NS)
                 decide(m, NULL, 0);
         if (switching(m))
-                work_for(m, idle ? IDLE_SLICE : fmax(m->costs.step / 2, LEAST_SLICE));
+                work_for(m, idle ? IDLE_SLICE : fmax(m->costs.step / SLICES, LEAST_SLICE));
         return switching(m);
 }
 

@@ -31,8 +31,8 @@ struct merger_rows {
 // own sequence, so that steps compare.
 void merger_saw(struct merger *, const struct merger_rows *, int n, double seconds, bool decode);
 
-// Between steps: decides, and works up to about half a step long, or a few milliseconds if nobody waits. True while
-// there is more to do.
+// Between steps: decides, and works up to about an eighth of a step long, or a few milliseconds if nobody waits. True
+// while there is more to do.
 bool merger_work(struct merger *, bool idle);
 
 // Which weights the rows of an adapter (NULL: the base) are computed with now: 0 the checkpoint's, its id if it is
