@@ -1,124 +1,13 @@
-#include "adapt/resident.h"
-
 #include <assert.h>
 
+#include "adapt/house.h"
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/log.h"
-#include "base/threads.h"
 
-#define MAX_LOADS   4                 // on the pool at once
-#define LARGE       ((size_t)4 << 20) // bytes whose load would hold up steps
 #define TICK_MS     20
 #define PATIENCE_NS 1000000000
 
-struct resident {
-        struct resident_options o;
-        struct resident_totals totals;
-        struct residence *oldest, *newest;
-        struct residence *first_wanted, **end_of_wanted;
-        struct residence *closing; // drains to make room, or NULL
-        int n_loads;
-        uv_timer_t tick;
-        bool pins_wait; // a pinned one may not be on the device
-        bool ticking, pumping, again, stopping;
-        struct resident_load *loads;
-};
-
-// Bringing one version to the device, on the pool. One that is left meanwhile ends with the load.
-struct resident_load {
-        uv_work_t work;
-        struct residence *residence;
-        enum dyn_status status;
-        struct dyn_error error;
-        void (*gone)(void *ctx);
-        void *ctx;
-        struct resident_load *next; // in the house's list
-};
-
 static void pump(struct resident *);
-
-// The order of use
-// --------------------------------------------------------------------------------------------------------------
-
-static void unlink_use(struct residence *r)
-{
-        struct resident *h = r->house;
-
-        *(r->older ? &r->older->newer : &h->oldest) = r->newer;
-        *(r->newer ? &r->newer->older : &h->newest) = r->older;
-        r->older = r->newer = NULL;
-}
-
-static void link_newest(struct residence *r)
-{
-        struct resident *h = r->house;
-
-        r->older = h->newest;
-        *(h->newest ? &h->newest->newer : &h->oldest) = r;
-        h->newest = r;
-}
-
-static void touch(struct residence *r)
-{
-        unlink_use(r);
-        link_newest(r);
-}
-
-static void leave_device(struct residence *r)
-{
-        bool left = version_leave_device(r->adapter);
-
-        assert(left);
-        (void)left;
-        r->on_device = false;
-        r->house->totals.device_bytes -= r->adapter->info.bytes;
-        r->house->totals.evictions++;
-        log_debug("adapter %s: off the device, version %s", r->adapter->info.name, r->adapter->info.version);
-}
-
-static void leave_host(struct residence *r)
-{
-        version_leave_host(r->adapter);
-        r->on_host = false;
-        r->house->totals.host_bytes -= r->adapter->files_bytes;
-}
-
-static bool can_leave(const struct residence *r)
-{
-        return r->on_device && r->load == NULL && r->users == 0 && r->first_want == NULL && !r->pinned &&
-               atomic_load(&r->adapter->running) == 0;
-}
-
-// Files of the least recently used leave the host until its budget holds; those being read stay.
-static void trim_host(struct resident *h)
-{
-        for (struct residence *r = h->oldest; r != NULL && h->totals.host_bytes > h->o.host_bytes; r = r->newer)
-                if (r->on_host && r->load == NULL) {
-                        leave_host(r);
-                        h->totals.host_evictions++;
-                }
-}
-
-// Loading
-// -----------------------------------------------------------------------------------------------------------------------
-
-static void bring(void *arg)
-{
-        struct resident_load *l = arg;
-
-        l->status = version_to_device(l->residence->adapter, &l->error);
-}
-
-static void work(uv_work_t *req)
-{
-        const struct resident_load *l = req->data;
-
-        if (l->residence->adapter->info.bytes < LARGE)
-                bring(req->data);
-        else
-                thread_run_aside(bring, req->data);
-}
 
 static void grant(struct residence *r, enum dyn_status status, const struct dyn_error *error)
 {
@@ -161,117 +50,6 @@ static void refuse(struct residence *r, enum dyn_status status, const struct dyn
         grant(r, status, error);
 }
 
-static void unlink_load(struct resident *h, struct resident_load *l)
-{
-        struct resident_load **at = &h->loads;
-
-        while (*at != l)
-                at = &(*at)->next;
-        *at = l->next;
-        l->residence->load = NULL;
-        h->n_loads--;
-}
-
-static void after(uv_work_t *req, int cancelled)
-{
-        struct resident_load *l = req->data;
-        struct residence *r = l->residence;
-        struct resident *h = r->house;
-
-        if (cancelled)
-                l->status = dyn_fail(&l->error, DYN_BUSY, "the server is stopping");
-        unlink_load(h, l);
-        // Read from its folder, it is on the host now as well.
-        if (r->adapter->files != NULL && !r->on_host) {
-                r->on_host = true;
-                h->totals.host_bytes += r->adapter->files_bytes;
-        }
-        if (l->status == DYN_OK) {
-                h->totals.loads++;
-        } else {
-                r->on_device = false;
-                r->refused = true;
-                h->totals.device_bytes -= r->adapter->info.bytes;
-                if (!cancelled)
-                        log_warn("adapter %s: %s", r->adapter->info.name, l->error.text);
-        }
-        if (r->leaving) {
-                void (*gone)(void *) = l->gone;
-                void *ctx = l->ctx;
-
-                mem_free(l);
-                resident_leave(r, gone, ctx);
-        } else {
-                if (l->status != DYN_OK)
-                        refuse(r, l->status, &l->error);
-                mem_free(l);
-        }
-        trim_host(h);
-        pump(h);
-}
-
-static void load(struct residence *r)
-{
-        struct resident *h = r->house;
-        struct resident_load *l = mem_zalloc(sizeof *l);
-
-        l->work.data = l;
-        l->residence = r;
-        l->next = h->loads;
-        h->loads = r->load = l;
-        r->on_device = true;
-        h->n_loads++;
-        h->totals.device_bytes += r->adapter->info.bytes;
-        uv_queue_work(h->o.loop, &l->work, work, after);
-}
-
-// Making room
-// -------------------------------------------------------------------------------------------------------------------
-
-static bool fits(const struct resident *h, const struct residence *r)
-{
-        return h->totals.device_bytes + r->adapter->info.bytes <= h->o.device_bytes;
-}
-
-// Nobody leaves unless that makes room enough.
-static bool make_room(struct resident *h, const struct residence *r)
-{
-        size_t kept = h->totals.device_bytes;
-
-        for (struct residence *at = h->oldest; at != NULL; at = at->newer)
-                kept -= can_leave(at) ? at->adapter->info.bytes : 0;
-        if (kept + r->adapter->info.bytes > h->o.device_bytes)
-                return false;
-        for (struct residence *at = h->oldest; at != NULL && !fits(h, r); at = at->newer)
-                if (can_leave(at))
-                        leave_device(at);
-        return fits(h, r);
-}
-
-// What those take that stay whatever happens.
-static size_t pinned_bytes(const struct resident *h)
-{
-        size_t bytes = 0;
-
-        for (const struct residence *r = h->oldest; r != NULL; r = r->newer)
-                bytes += r->pinned && r->on_device ? r->adapter->info.bytes : 0;
-        return bytes;
-}
-
-// The least recently used busy version takes no more requests, so that it can leave.
-static void close_one(struct resident *h)
-{
-        for (struct residence *r = h->oldest; r != NULL && h->closing == NULL; r = r->newer)
-                if (r->on_device && r->load == NULL && !r->pinned &&
-                        (r->users > 0 || atomic_load(&r->adapter->running) > 0)) {
-                        r->closing = true;
-                        h->closing = r;
-                        atomic_store(&r->adapter->in_the_way, true);
-                        version_kick(r->adapter);
-                        log_debug("adapter %s: drains to make room on the device", r->adapter->info.name);
-                }
-}
-
 static bool impatient(const struct resident *h, const struct residence *r)
 {
         const struct want *w = r->first_want;
@@ -287,25 +65,6 @@ static const struct residence *find_impatient(const struct resident *h)
                 if (r->first_want != NULL && !r->on_device && impatient(h, r))
                         return r;
         return NULL;
-}
-
-// The closed one leaves when it has drained, and opens again when its room is needed no more.
-static void reopen(struct resident *h)
-{
-        struct residence *r = h->closing;
-
-        if (r == NULL)
-                return;
-        bool drained = r->users == 0 && atomic_load(&r->adapter->running) == 0;
-        bool needed = find_impatient(h) != NULL;
-
-        if (needed && !drained)
-                return;
-        h->closing = NULL;
-        r->closing = false;
-        atomic_store(&r->adapter->in_the_way, false);
-        if (needed && r->on_device && r->load == NULL && !r->pinned)
-                leave_device(r);
 }
 
 static void on_tick(uv_timer_t *timer)
@@ -328,11 +87,11 @@ static void keep_ticking(struct resident *h)
 // Room for one whose patience is at an end. False if there is none to be had: it has been refused.
 static bool insist(struct resident *h, struct residence *r)
 {
-        size_t bytes = r->adapter->info.bytes, pinned = pinned_bytes(h);
+        size_t bytes = r->adapter->info.bytes, pinned = room_pinned_bytes(h);
         struct dyn_error err;
 
         if (pinned + bytes <= h->o.device_bytes) {
-                close_one(h);
+                room_close_one(h);
                 return true;
         }
         refuse(r,
@@ -354,9 +113,9 @@ static void bring_pinned(struct resident *h)
                 next = r->newer;
                 if (!r->pinned || r->on_device || r->refused || r->leaving)
                         continue;
-                if (h->n_loads < MAX_LOADS && make_room(h, r)) {
-                        touch(r);
-                        load(r);
+                if (bring_possible(h) && room_make(h, r)) {
+                        room_touch(r);
+                        bring_load(r);
                 } else {
                         h->pins_wait = true;
                 }
@@ -369,20 +128,20 @@ static void pump_once(struct resident *h)
 {
         bool blocked = false;
 
-        reopen(h);
+        room_reopen(h, find_impatient(h) != NULL);
         for (struct residence *r = h->first_wanted; r != NULL; r = r->next_wanted) {
                 if (r->on_device && r->load == NULL && !r->closing) {
                         h->again = true;
                         unlist(r);
-                        touch(r);
+                        room_touch(r);
                         grant(r, DYN_OK, NULL);
                         return;
                 }
-                if (r->on_device || blocked || h->n_loads >= MAX_LOADS)
+                if (r->on_device || blocked || !bring_possible(h))
                         continue;
-                if (make_room(h, r)) {
-                        touch(r);
-                        load(r);
+                if (room_make(h, r)) {
+                        room_touch(r);
+                        bring_load(r);
                 } else if (impatient(h, r)) {
                         blocked = insist(h, r);
                         if (!blocked) {
@@ -407,6 +166,13 @@ static void pump(struct resident *h)
         }
         h->pumping = false;
         keep_ticking(h);
+}
+
+void resident_brought(struct residence *r, enum dyn_status status, const struct dyn_error *err)
+{
+        if (status != DYN_OK)
+                refuse(r, status, err);
+        pump(r->house);
 }
 
 // From outside
@@ -434,8 +200,7 @@ void resident_stop(struct resident *h)
         h->stopping = true;
         h->ticking = false;
         dyn_fail(&err, DYN_BUSY, "the server is stopping");
-        for (struct resident_load *l = h->loads; l != NULL; l = l->next)
-                uv_cancel((uv_req_t *)&l->work);
+        bring_cancel_all(h);
         while (h->first_wanted != NULL)
                 refuse(h->first_wanted, DYN_BUSY, &err);
         uv_close((uv_handle_t *)&h->tick, NULL);
@@ -460,10 +225,10 @@ enum dyn_status resident_enter(
         r->end_of_wants = &r->first_want;
         r->on_host = adapter->files != NULL;
         h->totals.host_bytes += r->on_host ? adapter->files_bytes : 0;
-        link_newest(r);
-        if (fits(h, r) && h->n_loads < MAX_LOADS && !h->stopping)
-                load(r);
-        trim_host(h);
+        room_link(r);
+        if (room_fits(h, r) && bring_possible(h))
+                bring_load(r);
+        room_trim_host(h);
         return DYN_OK;
 }
 
@@ -474,8 +239,7 @@ void resident_leave(struct residence *r, void (*gone)(void *ctx), void *ctx)
         assert(r->users == 0 && r->first_want == NULL);
         r->leaving = true;
         if (r->load != NULL) {
-                r->load->gone = gone;
-                r->load->ctx = ctx;
+                bring_leave(r, gone, ctx);
                 return;
         }
         unlist(r);
@@ -485,7 +249,7 @@ void resident_leave(struct residence *r, void (*gone)(void *ctx), void *ctx)
                 h->totals.device_bytes -= r->adapter->info.bytes;
         if (r->on_host)
                 h->totals.host_bytes -= r->adapter->files_bytes;
-        unlink_use(r);
+        room_unlink(r);
         gone(ctx);
         pump(h);
 }
