@@ -16,6 +16,9 @@ import tarfile
 import zipfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+VENV = os.path.join(ROOT, ".venv", "bin", "python")
+if os.path.exists(VENV) and sys.prefix == sys.base_prefix:  # where tests/run put numpy
+    os.execv(VENV, [VENV, *sys.argv])
 sys.path[:0] = [os.path.join(ROOT, "tests", "http"), os.path.join(ROOT, "tests", "golden")]
 
 import make_tiny
