@@ -1,4 +1,5 @@
-// The insides of the registry, shared by registry.c (names, versions, counting) and loads.c (what runs on the pool).
+// The insides of the registry, shared by registry.c (names, versions, counting), book.c (entries) and loads.c (what
+// runs on the pool).
 // Nobody else includes this. Loop thread, but for what a load's worker reads: base, store, roots and host, which
 // never change.
 #ifndef DYNLORA_ADAPT_BOOK_H
@@ -116,6 +117,9 @@ void book_failure(struct registered *, const char *why, const char *source);
 
 // Keeps the settings; a pinned adapter is brought to the device.
 void book_settings(struct registered *, const struct store_settings *);
+
+// No new request gets what is published. Settles nothing.
+void book_unpublish(struct registered *);
 
 const char *load_path(const struct load *);
 

@@ -1,0 +1,37 @@
+// A load of an adapter, shared by loads.c, which begins and ends it, and loads_pool.c, which reads. Nobody else
+// includes this.
+#ifndef DYNLORA_ADAPT_LOADS_H
+#define DYNLORA_ADAPT_LOADS_H
+
+#include "adapt/book.h"
+
+struct load {
+        uv_work_t work;
+        struct registry *registry;
+        struct registered *entry; // NULL: dropped
+        struct load *next;        // in the registry's list
+        char *name, *path;
+        char held[FOLDER_HASH]; // the content that the name holds now, "" if none
+        int archive;            // an upload to unpack instead of reading path; -1: none
+        bool replace;
+        bool keep;     // enter it into the store, which does not have it yet
+        bool found;    // the store has it: listed as failed if it is refused
+        bool own;      // look it up in the store first
+        bool unwanted; // unregistered meanwhile: what it puts into the store is taken out again
+        struct store_settings settings;
+        bool has_settings;  // else those of the name stay
+        uint64_t signature; // of what the store holds now, 0 if it is not there
+        struct scan *scan;  // NULL: not of the first reading of the store
+        registry_done *done;
+        void *ctx;
+        int64_t began; // nanoseconds
+        // What the worker found.
+        struct dyn_adapter *adapter; // NULL: failed, or the name holds this content already
+        enum dyn_status status;
+        struct dyn_error error;
+};
+
+// Reads, checks, hashes, and puts into the store what it has to. Pool thread.
+void loads_work(uv_work_t *);
+
+#endif

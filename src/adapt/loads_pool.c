@@ -1,0 +1,177 @@
+// What a load does on the libuv pool (adapt/loads.h): it reads from a folder, the store or an archive, and has the
+// store keep it.
+#include "adapt/loads.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "adapt/archive.h"
+#include "adapt/stage.h"
+#include "base/threads.h"
+
+// Whether the folder's content is the one that the name holds; if it is another, whether it may replace it.
+static enum dyn_status compare(struct load *l, const char *path, bool *same)
+{
+        char sha256[FOLDER_HASH];
+
+        *same = false;
+        if (l->held[0] == 0)
+                return DYN_OK;
+        if (folder_hash(path, sha256, &l->error))
+                return dyn_fail_in(&l->error, path);
+        *same = strcmp(sha256, l->held) == 0;
+        if (!*same && !l->replace)
+                return dyn_fail(&l->error, DYN_CONFLICT,
+                        "adapter \"%s\" is in use with other content (version %.16s): set \"replace\" to update it",
+                        l->name, l->held);
+        return DYN_OK;
+}
+
+// That the store has the name now, and with which settings.
+static void note_written(struct load *l)
+{
+        struct store_entry seen;
+
+        if (store_look(l->registry->store, l->name, &seen, NULL) != DYN_OK)
+                return;
+        l->signature = seen.signature;
+        l->settings = seen.settings;
+        l->has_settings = true;
+        store_entry_finish(&seen);
+}
+
+// The settings alone: the store has the content already.
+static enum dyn_status write_settings(struct load *l)
+{
+        enum dyn_status st = store_set(l->registry->store, l->name, &l->settings, &l->error);
+
+        if (st == DYN_OK)
+                note_written(l);
+        return st;
+}
+
+static enum dyn_status open_checked(struct load *l, const char *path)
+{
+        enum dyn_status st = version_open(l->registry->host, l->name, path, &l->adapter, &l->error);
+        size_t budget = l->registry->device_bytes;
+
+        if (st == DYN_OK && l->adapter->info.bytes > budget) {
+                st = dyn_fail(&l->error, DYN_NO_MEMORY,
+                        "%s: it takes %zu bytes, and --adapter-memory allows %zu for all", path, l->adapter->info.bytes,
+                        budget);
+                dyn_adapter_unpin(l->adapter);
+                l->adapter = NULL;
+        }
+        return st;
+}
+
+// Puts what is staged under its name; without it nothing is published, so that a restart finds what was promised.
+static enum dyn_status commit(struct load *l, struct stage *stage)
+{
+        const struct store_settings *settings = l->has_settings ? &l->settings : NULL;
+        enum dyn_status st = stage_commit(stage, l->name, l->replace, settings, &l->error);
+
+        if (st == DYN_OK)
+                note_written(l);
+        return st;
+}
+
+static enum dyn_status keep_path(struct load *l)
+{
+        struct stage *stage = NULL;
+        char *target = realpath(l->path, NULL);
+        enum dyn_status st = target ? stage_open(&stage, l->registry->store, &l->error)
+                                    : dyn_fail(&l->error, DYN_NOT_FOUND, "%s: no such folder", l->path);
+
+        if (st == DYN_OK && (st = stage_point(stage, target, &l->error)) == DYN_OK)
+                st = commit(l, stage);
+        stage_close(stage);
+        free(target);
+        return st;
+}
+
+// From the folder that path names.
+static enum dyn_status read_path(struct load *l, const char *path)
+{
+        bool same = false;
+        enum dyn_status st = roots_check(&l->registry->roots, path, &l->error);
+
+        if (st == DYN_OK)
+                st = compare(l, path, &same);
+        if (st == DYN_OK && !same)
+                st = open_checked(l, path);
+        if (st == DYN_OK && l->keep && !same)
+                st = keep_path(l);
+        else if (st == DYN_OK && l->keep && l->has_settings)
+                st = write_settings(l);
+        return st;
+}
+
+// From what the store has under the name, wherever that leads.
+static enum dyn_status read_own(struct load *l)
+{
+        struct store_entry seen;
+        enum dyn_status st = store_look(l->registry->store, l->name, &seen, &l->error);
+
+        if (st != DYN_OK)
+                return st;
+        l->signature = seen.signature;
+        st = seen.status ? dyn_fail(&l->error, seen.status, "%s", seen.error)
+                         : read_path(l, seen.target ? seen.target : l->path);
+        if (st == DYN_OK && l->has_settings) {
+                st = write_settings(l);
+        } else if (st == DYN_OK) {
+                l->settings = seen.settings;
+                l->has_settings = true;
+        }
+        store_entry_finish(&seen);
+        return st;
+}
+
+// Messages speak of the adapter's files, not of the hidden folder that they were unpacked to.
+static void hide_stage(struct load *l, const struct stage *stage)
+{
+        size_t n = strlen(stage_path(stage));
+
+        if (strncmp(l->error.text, stage_path(stage), n) == 0 && strncmp(l->error.text + n, ": ", 2) == 0)
+                memmove(l->error.text, l->error.text + n + 2, strlen(l->error.text + n + 2) + 1);
+}
+
+// From an uploaded archive, unpacked beside the store's folders, checked there, and put in place.
+static enum dyn_status read_archive(struct load *l)
+{
+        struct archive_limits limits = archive_limits_default();
+        struct stage *stage = NULL;
+        bool same = false;
+        enum dyn_status st = stage_open(&stage, l->registry->store, &l->error);
+
+        if (st == DYN_OK)
+                st = archive_unpack(l->archive, stage_folder(stage), &limits, &l->error);
+        if (st == DYN_OK)
+                st = compare(l, stage_path(stage), &same);
+        if (st == DYN_OK && !same)
+                st = open_checked(l, stage_path(stage));
+        if (st == DYN_OK && !same && (st = commit(l, stage)) == DYN_OK)
+                version_move(l->adapter, l->path);
+        if (st != DYN_OK && stage != NULL)
+                hide_stage(l, stage);
+        stage_close(stage);
+        return st;
+}
+
+static void read_aside(void *arg)
+{
+        struct load *l = arg;
+
+        l->status = l->archive >= 0 ? read_archive(l) : l->own ? read_own(l) : read_path(l, l->path);
+        if (l->status != DYN_OK) {
+                dyn_adapter_unpin(l->adapter);
+                l->adapter = NULL;
+        }
+}
+
+// Steps go before: who registers can wait a little longer.
+void loads_work(uv_work_t *req)
+{
+        thread_run_aside(read_aside, req->data);
+}
