@@ -4,13 +4,15 @@
 #include <cpuid.h>
 
 #include "base/alloc.h"
+#include "cpu/amx_dots.h"
 #include "cpu/backends.h"
 #include "cpu/device.h"
+#include "cpu/gemm.h"
 #include "cpu/merge.h"
 
 // For the parts of attention while its chunks are spread: enough for some rows at the longest contexts; where it is
-// not, attention is split by rows alone. And for the quantised rows of a gemm, of which one fits at least.
-#define SCRATCH_BYTES ((size_t)8 << 20)
+// not, attention is split by rows alone. And for rows of x in the form that a gemm wants, of which one fits at least.
+#define SCRATCH_BYTES ((size_t)24 << 20)
 
 // AVX-VNNI is bit 4 of EAX in leaf 7, subleaf 1. The system must keep the upper halves of registers, as for AVX2, which
 // was asked for already.
@@ -32,13 +34,18 @@ static enum dyn_status fast_open(
 {
         enum dyn_status st = cpu_open(out, options, err);
         quant_dots_of *loops[3];
-        size_t row = (size_t)options->max_width / QUANT_BLOCK * sizeof(struct quant_block);
-        size_t bytes = row > SCRATCH_BYTES ? row : SCRATCH_BYTES;
+        size_t bytes = SCRATCH_BYTES;
 
         if (st != DYN_OK)
                 return st;
+        for (enum gemm_form form = 0; form < GEMM_FORMS; form++) {
+                size_t row = gemm_form_bytes(form, options->max_width, 1);
+
+                bytes = row > bytes ? row : bytes;
+        }
         (*out)->scratch = mem_map(bytes);
         (*out)->scratch_bytes = bytes;
+        (*out)->tiles = amx_enable();
         fast_quant_dots(loops);
         (*out)->quant_many = loops[0];
         (*out)->quant_few = loops[0] == quant_dots_avx512 ? loops[1] : loops[0];

@@ -2,15 +2,33 @@
 #ifndef DYNLORA_KERNELS_CPU_GEMM_H
 #define DYNLORA_KERNELS_CPU_GEMM_H
 
-#include "cpu/quant_dots.h"
+#include <stddef.h>
+
 #include "dynlora/backend.h"
 
-// What an element of x costs to quantise, about, in nanoseconds.
-#define QUANT_NS 0.15
+// The forms in which the loops over weights take rows of x.
+enum gemm_form {
+        GEMM_PLAIN,     // as they are
+        GEMM_QUANTISED, // quant_rows
+        GEMM_SPLIT,     // amx_rows
+        GEMM_FORMS,
+};
 
-// Outputs first .. first + n - 1 of all rows. quantised: x again for weights that are, (n_rows, n_in / QUANT_BLOCK).
-void gemm_outputs(const struct dyn_device *, const struct dyn_weight *, float *y, const float *x,
-        const struct quant_block *quantised, int n_rows, int first, int n);
+enum gemm_form gemm_form_of(const struct dyn_device *, const struct dyn_weight *);
+
+// What n_rows rows of n_in elements take in a form, 0 for GEMM_PLAIN. Twice the rows take twice as much.
+size_t gemm_form_bytes(enum gemm_form, int n_in, int n_rows);
+
+// Bringing rows to a form falls into so many items, which may be done in any order.
+int gemm_form_items(enum gemm_form, int n_rows);
+void gemm_form_item(enum gemm_form, void *to, const float *x, int n_in, int n_rows, int item);
+
+// About what an element of x costs to bring to a form, in nanoseconds.
+#define GEMM_FORM_NS 0.15
+
+// Outputs first .. first + n - 1 of all rows. formed: x in the form of w.
+void gemm_outputs(const struct dyn_device *, const struct dyn_weight *w, float *y, const float *x, const void *formed,
+        int n_rows, int first, int n);
 
 // How many outputs make one item of a loop.
 int gemm_block(const struct dyn_device *, const struct dyn_weight *);

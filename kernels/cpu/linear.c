@@ -1,7 +1,8 @@
 // Linear layers over the same rows, with their patches, in one loop of the team (slot linear). First come the small
-// items that others wait for: rows of x that are quantised, and v = A x of every segment. Then blocks of outputs: the
-// product with W, and the block's share of B v while it is still in the cache. Items are taken in order, so by the time
-// a block has its product the v that it needs is nearly always there, and memory for A is read while others compute.
+// items that others wait for: rows of x in the forms that the weights want, and v = A x of every segment. Then blocks
+// of outputs: the product with W, and the block's share of B v while it is still in the cache. Items are taken in
+// order, so by the time a block has its product the v that it needs is nearly always there, and memory for A is read
+// while others compute.
 #include <assert.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -35,8 +36,8 @@ struct linear {
         const struct dyn_device *dev;
         const float *x; // (n_rows, n_in)
         int n_rows, n_in;
-        struct quant_block *quantised; // (n_rows, n_in / QUANT_BLOCK)
-        int n_quant_items;
+        void *formed[GEMM_FORMS]; // NULL: no part wants it
+        int n_form_items;         // of all forms, one form after the other
         struct part parts[DYN_MAX_PARTS];
         int n_parts;
         struct shrunk *shrunk; // (n_shrunk), of all parts in order
@@ -66,14 +67,23 @@ static void shrink_item(const struct linear *l, int i)
                 p->rank - rank < RANKS_ITEM ? p->rank - rank : RANKS_ITEM);
 }
 
+static void form_item(const struct linear *l, int i)
+{
+        for (enum gemm_form form = 0; form < GEMM_FORMS; form++) {
+                int items = l->formed[form] ? gemm_form_items(form, l->n_rows) : 0;
+
+                if (i >= 0 && i < items)
+                        gemm_form_item(form, l->formed[form], l->x, l->n_in, l->n_rows, i);
+                i -= items;
+        }
+}
+
 static void first_item(struct linear *l, int i)
 {
-        size_t n_in = (size_t)l->n_in;
-
-        if (i < l->n_quant_items)
-                quant_rows(l->quantised + (size_t)i * (n_in / QUANT_BLOCK), l->x + (size_t)i * n_in, n_in);
+        if (i < l->n_form_items)
+                form_item(l, i);
         else
-                shrink_item(l, i - l->n_quant_items);
+                shrink_item(l, i - l->n_form_items);
         atomic_fetch_sub_explicit(&l->unready, 1, memory_order_release);
 }
 
@@ -94,9 +104,11 @@ static void block_item(struct linear *l, int i)
         const struct dyn_linear *of = p->of;
         int first = (i - p->first_item) * p->block, left = of->w->n_out - first, n = left < p->block ? left : p->block;
 
-        if (dyn_dtype_block(of->w->dtype) > 1)
+        enum gemm_form form = gemm_form_of(l->dev, of->w);
+
+        if (form != GEMM_PLAIN)
                 wait_until_ready(l);
-        gemm_outputs(l->dev, of->w, of->y, l->x, l->quantised, l->n_rows, first, n);
+        gemm_outputs(l->dev, of->w, of->y, l->x, l->formed[form], l->n_rows, first, n);
         if (p->n_segs > 0)
                 wait_until_ready(l);
         for (int k = 0; k < p->n_segs; k++) {
@@ -163,8 +175,26 @@ static bool lay_out_shrunk(struct linear *l, const struct dyn_linear *parts, cha
                                 return false;
                 }
         }
-        l->n_first = l->n_quant_items + items;
+        l->n_first = l->n_form_items + items;
         return true;
+}
+
+// Room for the forms of x that the parts want, from `room` on; what is left, or NULL if that is too little.
+static char *lay_out_forms(struct linear *l, const struct dyn_linear *parts, char *room, const char *end)
+{
+        for (int i = 0; i < l->n_parts; i++) {
+                enum gemm_form form = gemm_form_of(l->dev, parts[i].w);
+                size_t bytes = (gemm_form_bytes(form, l->n_in, l->n_rows) + 63) / 64 * 64;
+
+                if (form == GEMM_PLAIN || l->formed[form] != NULL)
+                        continue;
+                if (bytes > (size_t)(end - room))
+                        return NULL;
+                l->formed[form] = room;
+                l->n_form_items += gemm_form_items(form, l->n_rows);
+                room += bytes;
+        }
+        return room;
 }
 
 static void one_after_the_other(
@@ -188,19 +218,12 @@ void fast_linear(struct dyn_device *dev, const struct dyn_linear *parts, int n_p
         for (int i = 0; i < n_parts; i++) {
                 assert(parts[i].w->n_in == l.n_in && parts[i].y != x);
                 n_segs += parts[i].n_segs;
-                if (dyn_dtype_block(parts[i].w->dtype) > 1)
-                        l.n_quant_items = n_rows;
         }
         struct shrunk shrunk[n_segs + 1];
 
         l.shrunk = shrunk;
-        if (l.n_quant_items > 0) {
-                size_t bytes = (size_t)n_rows * (size_t)(l.n_in / QUANT_BLOCK) * sizeof *l.quantised;
-
-                l.quantised = dev->scratch;
-                room = bytes < dev->scratch_bytes ? room + (bytes + 63) / 64 * 64 : end + 1;
-        }
-        if (room > end || !lay_out_shrunk(&l, parts, room, end)) {
+        room = lay_out_forms(&l, parts, room, end);
+        if (room == NULL || !lay_out_shrunk(&l, parts, room, end)) {
                 one_after_the_other(dev, parts, n_parts, x, n_rows);
                 return;
         }

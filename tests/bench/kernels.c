@@ -1,5 +1,6 @@
 // Times the operations of the CPU backend beside what this machine can do: how fast its threads read memory together,
-// and how many fused multiply-adds they do. Not a test: `bench_kernels [threads] [bf16|q4_0|...]` prints tables.
+// and how many fused multiply-adds they do. Not a test: `bench_kernels [threads] [bf16|q4_0|...]
+// [merge|step|gemm|attention]` prints tables, all of them or the one that is named.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -595,9 +596,44 @@ static void bench_merges(enum dyn_dtype dtype, int n_threads)
         }
 }
 
-int main(int argc, char **argv)
+static void bench_gemms(enum dyn_dtype dtype, int n_threads)
 {
         static const int shapes[][2] = {{DIM, DIM}, {HIDDEN, DIM}, {DIM, HIDDEN}, {VOCAB, DIM}, {5632, 2048}};
+
+        for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+                if (shapes[i][1] % dyn_dtype_block(dtype) != 0)
+                        continue;
+                measure_machine("gemm", n_threads);
+                bench_gemm(dtype, shapes[i][0], shapes[i][1]);
+        }
+}
+
+static void bench_decode(enum dyn_dtype dtype, int n_threads)
+{
+        measure_machine("Decode steps of SmolLM2-135M's shape", n_threads);
+        if (DIM % dyn_dtype_block(dtype) == 0)
+                bench_steps(dtype);
+}
+
+static void bench_contexts(enum dyn_dtype dtype, int n_threads)
+{
+        (void)dtype;
+        measure_machine("attention", n_threads);
+        for (int context = 128; context <= 8192; context *= 8) {
+                bench_attention(1, 1, context);
+                bench_attention(8, 1, context);
+        }
+        bench_attention(1, 512, 512);
+        bench_attention(1, 64, 2048);
+}
+
+int main(int argc, char **argv)
+{
+        static const struct {
+                const char *name;
+                void (*run)(enum dyn_dtype, int n_threads);
+        } tables[] = {
+                {"merge", bench_merges}, {"step", bench_decode}, {"gemm", bench_gemms}, {"attention", bench_contexts}};
         struct dyn_device_options options = {.n_threads = argc > 1 ? atoi(argv[1]) : 0,
                 .max_rows = MAX_ROWS,
                 .max_width = VOCAB,
@@ -613,23 +649,9 @@ int main(int argc, char **argv)
         ops = dyn_backend_find("auto");
         if (ops->open(&dev, &options, NULL) != DYN_OK)
                 return 1;
-        bench_merges(dtype, options.n_threads);
-        measure_machine("Decode steps of SmolLM2-135M's shape", options.n_threads);
-        if (DIM % dyn_dtype_block(dtype) == 0)
-                bench_steps(dtype);
-        for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-                if (shapes[i][1] % dyn_dtype_block(dtype) != 0)
-                        continue;
-                measure_machine("gemm", options.n_threads);
-                bench_gemm(dtype, shapes[i][0], shapes[i][1]);
-        }
-        measure_machine("attention", options.n_threads);
-        for (int context = 128; context <= 8192; context *= 8) {
-                bench_attention(1, 1, context);
-                bench_attention(8, 1, context);
-        }
-        bench_attention(1, 512, 512);
-        bench_attention(1, 64, 2048);
+        for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
+                if (argc <= 3 || strcmp(argv[3], tables[i].name) == 0)
+                        tables[i].run(dtype, options.n_threads);
         ops->close(dev);
         return 0;
 }
