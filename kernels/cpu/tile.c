@@ -4,26 +4,26 @@
 
 #define LINE 64 // bytes
 
-_Static_assert(TILE_COLUMNS % (8 * VEC) == 0, "a tile of sums stays within a block of columns");
-
 // A tile of dots is `outs` rows of w by `rows` rows of x, a tile of sums `vecs` vectors of columns by `rows` rows: at
-// most 12 accumulators, which leaves registers for the operands. One row of x waits for memory, and four streams of w
-// were measured best. Up to SPARING accumulators leave a register for vec_load_with.
+// most 12 accumulators of 16 registers, or 24 of 32, which leaves registers for the operands. One row of x waits for
+// memory, and four streams of w were measured best. Up to SPARING accumulators leave a register for vec_load_with.
 #define DOTS_OUTS 4
 #define DOTS_ROWS 4
 #define SUMS_VECS 8
 #define SUMS_ROWS 3
 #define SPARING   8
 
+_Static_assert(TILE_COLUMNS % (SUMS_VECS * VEC) == 0, "a tile of sums stays within a block of columns");
+
 // Up to so many rows of x, all of them are done for a tile of w while it is in the first cache.
 #define FEW_ROWS 16
 
-// Eight more products for each output of a tile, from k on: w and x point there. The side with fewer vectors stays in
+// VEC more products for each output of a tile, from k on: w and x point there. The side with fewer vectors stays in
 // registers, the other passes through one.
 VEC_INLINE void dots_step(const enum dyn_dtype dtype, const bool spare, const int outs, const int rows,
-        __m256 acc[][DOTS_ROWS], const char *w, size_t w_step, const float *x, size_t x_step)
+        vec acc[][DOTS_ROWS], const char *w, size_t w_step, const float *x, size_t x_step)
 {
-        __m256 held[4], one;
+        vec held[DOTS_OUTS > DOTS_ROWS ? DOTS_OUTS : DOTS_ROWS], one;
 
         if (outs < rows) {
                 VEC_UNROLL
@@ -33,17 +33,17 @@ VEC_INLINE void dots_step(const enum dyn_dtype dtype, const bool spare, const in
                 }
                 VEC_UNROLL
                 for (int j = 0; j < rows; j++) {
-                        one = _mm256_loadu_ps(x + (size_t)j * x_step);
+                        one = vec_read(x + (size_t)j * x_step);
                         VEC_PIN(one);
                         VEC_UNROLL
                         for (int i = 0; i < outs; i++)
-                                acc[i][j] = _mm256_fmadd_ps(held[i], one, acc[i][j]);
+                                acc[i][j] = vec_fma(held[i], one, acc[i][j]);
                 }
                 return;
         }
         VEC_UNROLL
         for (int j = 0; j < rows; j++) {
-                held[j] = _mm256_loadu_ps(x + (size_t)j * x_step);
+                held[j] = vec_read(x + (size_t)j * x_step);
                 VEC_PIN(held[j]);
         }
         VEC_UNROLL
@@ -52,21 +52,21 @@ VEC_INLINE void dots_step(const enum dyn_dtype dtype, const bool spare, const in
                 VEC_PIN(one);
                 VEC_UNROLL
                 for (int j = 0; j < rows; j++)
-                        acc[i][j] = _mm256_fmadd_ps(one, held[j], acc[i][j]);
+                        acc[i][j] = vec_fma(one, held[j], acc[i][j]);
         }
 }
 
-// The last n < 8 products.
-VEC_INLINE void dots_part(const enum dyn_dtype dtype, const int outs, const int rows, __m256 acc[][DOTS_ROWS],
+// The last n < VEC products.
+VEC_INLINE void dots_part(const enum dyn_dtype dtype, const int outs, const int rows, vec acc[][DOTS_ROWS],
         const char *w, size_t w_step, const float *x, size_t x_step, size_t n)
 {
         VEC_UNROLL
         for (int j = 0; j < rows; j++) {
-                __m256 b = vec_load_part(x + (size_t)j * x_step, DYN_F32, n);
+                vec b = vec_load_part(x + (size_t)j * x_step, DYN_F32, n);
 
                 VEC_UNROLL
                 for (int i = 0; i < outs; i++)
-                        acc[i][j] = _mm256_fmadd_ps(vec_load_part(w + (size_t)i * w_step, dtype, n), b, acc[i][j]);
+                        acc[i][j] = vec_fma(vec_load_part(w + (size_t)i * w_step, dtype, n), b, acc[i][j]);
         }
 }
 
@@ -77,22 +77,22 @@ VEC_INLINE void dots_tile(const enum dyn_dtype dtype, const bool spare, const in
 {
         const char *w = (const char *)d->w + o * d->w_bytes;
         const float *x = d->x + row * d->x_step;
-        float *y = d->y + row * d->y_step + o, sums[4];
+        float *y = d->y + row * d->y_step + o;
         const size_t w_step = far * d->w_bytes, x_step = d->x_step, size = vec_bytes(dtype);
         const size_t n = (size_t)d->n, whole = n / VEC * VEC;
-        __m256 acc[DOTS_OUTS][DOTS_ROWS];
+        vec acc[DOTS_OUTS][DOTS_ROWS];
 
         VEC_UNROLL
         for (int i = 0; i < outs; i++)
                 VEC_UNROLL
         for (int j = 0; j < rows; j++)
-                acc[i][j] = _mm256_setzero_ps();
+                acc[i][j] = vec_zero();
         for (size_t k = 0; k < whole;) {
                 size_t stop = k + LINE / size < whole ? k + LINE / size : whole;
 
                 VEC_UNROLL
                 for (int i = 0; i < outs; i++)
-                        _mm_prefetch(w + (size_t)i * w_step + (ptrdiff_t)(k * size) + d->ahead, _MM_HINT_T0);
+                        vec_fetch(w + (size_t)i * w_step + (ptrdiff_t)(k * size) + d->ahead);
                 VEC_KEEP_LOOP
                 for (; k < stop; k += VEC)
                         dots_step(dtype, spare, outs, rows, acc, w + k * size, w_step, x + k, x_step);
@@ -101,8 +101,12 @@ VEC_INLINE void dots_tile(const enum dyn_dtype dtype, const bool spare, const in
                 dots_part(dtype, outs, rows, acc, w + whole * size, w_step, x + whole, x_step, n - whole);
         VEC_UNROLL
         for (int i = 0; i < outs; i++) {
-                _mm_storeu_ps(sums, vec_sum4(acc[i][0], acc[i][rows > 1 ? 1 : 0], acc[i][rows > 2 ? 2 : 0],
-                                            acc[i][rows > 3 ? 3 : 0]));
+                float sums[DOTS_ROWS + 3];
+
+                VEC_UNROLL
+                for (int j = 0; j < rows; j += 4)
+                        vec_sum4(sums + j, acc[i][j], acc[i][j + 1 < rows ? j + 1 : j],
+                                acc[i][j + 2 < rows ? j + 2 : j], acc[i][j + 3 < rows ? j + 3 : j]);
                 VEC_UNROLL
                 for (int j = 0; j < rows; j++)
                         y[(size_t)j * d->y_step + (size_t)i * far] = sums[j];
@@ -154,32 +158,32 @@ VEC_INLINE void sums_tile(const enum dyn_dtype dtype, const bool spare, const in
         const char *b = (const char *)s->b + o / TILE_COLUMNS * s->block_bytes + o % TILE_COLUMNS * size;
         const float *c = s->c + row * s->c_step;
         float *y = s->y + row * s->y_step + o;
-        __m256 acc[SUMS_ROWS][SUMS_VECS], scale = _mm256_set1_ps(s->scale);
+        vec acc[SUMS_ROWS][SUMS_VECS], scale = vec_set1(s->scale);
 
         VEC_UNROLL
         for (int j = 0; j < rows; j++)
                 VEC_UNROLL
         for (int i = 0; i < vecs; i++)
-                acc[j][i] = _mm256_setzero_ps();
+                acc[j][i] = vec_zero();
         for (int r = 0; r < s->n; r++, b += s->b_bytes) {
-                __m256 by[SUMS_ROWS];
+                vec by[SUMS_ROWS];
 
                 VEC_UNROLL
                 for (size_t i = 0; i < (size_t)vecs * VEC * size; i += LINE)
-                        _mm_prefetch(b + i + s->ahead, _MM_HINT_T0);
+                        vec_fetch(b + i + s->ahead);
                 VEC_UNROLL
                 for (int j = 0; j < rows; j++) {
-                        by[j] = _mm256_set1_ps(c[(size_t)j * s->c_step + (size_t)r]);
+                        by[j] = vec_set1(c[(size_t)j * s->c_step + (size_t)r]);
                         VEC_PIN(by[j]);
                 }
                 VEC_UNROLL
                 for (int i = 0; i < vecs; i++) {
-                        __m256 column = last < VEC ? vec_load_part(b, dtype, last)
-                                                   : vec_load_with(b + (size_t)i * VEC * size, dtype, spare);
+                        vec column = last < VEC ? vec_load_part(b, dtype, last)
+                                                : vec_load_with(b + (size_t)i * VEC * size, dtype, spare);
 
                         VEC_UNROLL
                         for (int j = 0; j < rows; j++)
-                                acc[j][i] = _mm256_fmadd_ps(by[j], column, acc[j][i]);
+                                acc[j][i] = vec_fma(by[j], column, acc[j][i]);
                 }
         }
         VEC_UNROLL
@@ -189,9 +193,9 @@ VEC_INLINE void sums_tile(const enum dyn_dtype dtype, const bool spare, const in
                 float *at = y + (size_t)j * s->y_step + (size_t)i * VEC;
 
                 if (last < VEC)
-                        vec_store_part(at, _mm256_fmadd_ps(scale, acc[j][i], vec_load_part(at, DYN_F32, last)), last);
+                        vec_store_part(at, vec_fma(scale, acc[j][i], vec_load_part(at, DYN_F32, last)), last);
                 else
-                        _mm256_storeu_ps(at, _mm256_fmadd_ps(scale, acc[j][i], _mm256_loadu_ps(at)));
+                        vec_write(at, vec_fma(scale, acc[j][i], vec_read(at)));
         }
 }
 
