@@ -2,6 +2,7 @@
 #ifndef DYNLORA_KERNELS_CPU_GEMM_H
 #define DYNLORA_KERNELS_CPU_GEMM_H
 
+#include "cpu/isa.h"
 #include "cpu/quant_dots.h"
 #include "dynlora/backend.h"
 

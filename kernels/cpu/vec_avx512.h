@@ -31,9 +31,15 @@ VEC_INLINE vec vec_read_f16(const void *p)
         return _mm512_cvtph_ps(_mm256_loadu_si256(p));
 }
 
+static const int16_t vec_bf16_order[32] __attribute__((aligned(64))) = {
+        0, 0, 0, 1, 0, 2, 0, 3, 0, 4, 0, 5, 0, 6, 0, 7, 0, 8, 0, 9, 0, 10, 0, 11, 0, 12, 0, 13, 0, 14, 0, 15};
+
+// Each element over a zero, in one shuffle.
 VEC_INLINE vec vec_read_bf16(const void *p, const bool spare)
 {
-        return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(p)), 16));
+        __m512i all = _mm512_castsi256_si512(_mm256_loadu_si256(p)), order = _mm512_load_si512(vec_bf16_order);
+
+        return _mm512_castsi512_ps(_mm512_maskz_permutexvar_epi16(0xaaaaaaaa, order, all));
 }
 
 VEC_INLINE __m256i vec_f16(vec v)
@@ -116,18 +122,15 @@ VEC_INLINE vec vec_round(vec v)
         return _mm512_roundscale_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
 
-// The upper eight lanes on the lower, then as of eight: ((0 + 1) + (2 + 3)) + ((4 + 5) + (6 + 7)).
-VEC_INLINE __m256 vec_folded(vec v)
-{
-        return _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
-}
-
+// A lane of 128 bits as (0 + 2) + (1 + 3), then those as (0 + 2) + (1 + 3).
 VEC_INLINE void vec_sum4(float sums[4], vec a, vec b, vec c, vec d)
 {
-        __m256 ab = _mm256_hadd_ps(vec_folded(a), vec_folded(b)), cd = _mm256_hadd_ps(vec_folded(c), vec_folded(d));
-        __m256 pairs = _mm256_hadd_ps(ab, cd);
+        __m512 ab = _mm512_unpacklo_ps(a, b) + _mm512_unpackhi_ps(a, b);
+        __m512 cd = _mm512_unpacklo_ps(c, d) + _mm512_unpackhi_ps(c, d);
+        __m512 all = _mm512_shuffle_ps(ab, cd, 0x44) + _mm512_shuffle_ps(ab, cd, 0xee);
+        __m256 half = _mm512_castps512_ps256(all) + _mm512_extractf32x8_ps(all, 1);
 
-        _mm_storeu_ps(sums, _mm_add_ps(_mm256_castps256_ps128(pairs), _mm256_extractf128_ps(pairs, 1)));
+        _mm_storeu_ps(sums, _mm256_castps256_ps128(half) + _mm256_extractf128_ps(half, 1));
 }
 
 VEC_INLINE float vec_largest(vec v)

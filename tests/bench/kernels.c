@@ -1,5 +1,5 @@
 // Times the operations of the CPU backend beside what this machine can do: how fast its threads read memory together,
-// and how many fused multiply-adds they do. Not a test: `bench_kernels [threads] [bf16|q4_0|...]` prints tables.
+// and how many fused multiply-adds they do. Not a test: `bench_kernels [threads] [bf16|q4_0|...] [backend]` prints tables.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -610,8 +610,8 @@ int main(int argc, char **argv)
         setvbuf(stdout, NULL, _IOLBF, 0);
         if (options.n_threads <= 0)
                 options.n_threads = team_cores();
-        ops = dyn_backend_find("auto");
-        if (ops->open(&dev, &options, NULL) != DYN_OK)
+        ops = dyn_backend_find(argc > 3 ? argv[3] : "auto", NULL);
+        if (ops == NULL || ops->open(&dev, &options, NULL) != DYN_OK)
                 return 1;
         bench_merges(dtype, options.n_threads);
         measure_machine("Decode steps of SmolLM2-135M's shape", options.n_threads);
