@@ -140,7 +140,7 @@ static enum dyn_status open_model(struct dyn_engine *e, struct dyn_error *err)
 {
         struct model_options options = {
                 .path = e->o.model,
-                .ops = dyn_backend_find(e->o.backend),
+                .ops = dyn_backend_find(e->o.backend, err),
                 .weights = e->o.weights,
                 .threads = e->o.threads,
                 .step_tokens = e->o.step_tokens,
@@ -151,7 +151,7 @@ static enum dyn_status open_model(struct dyn_engine *e, struct dyn_error *err)
         };
 
         if (options.ops == NULL)
-                return dyn_fail(err, DYN_UNSUPPORTED, "this build has no backend \"%s\"", e->o.backend);
+                return DYN_UNSUPPORTED;
         return model_open(&e->model, &options, err);
 }
 

@@ -33,7 +33,7 @@ static void print_bytes(FILE *out, const char *what, double bytes)
 // What `serve` holds tensors of a type as, if nobody says otherwise.
 static const char *held_as(enum dyn_dtype dtype)
 {
-        const struct dyn_backend_ops *ops = dyn_backend_find("auto");
+        const struct dyn_backend_ops *ops = dyn_backend_at(0);
         struct dyn_device_options options = {.n_threads = 1, .max_rows = 1, .max_width = 1, .max_context = 1};
         struct dyn_device *dev;
         const char *told = "";

@@ -83,7 +83,7 @@ struct dyn_device_options {
 };
 
 struct dyn_backend_ops {
-        const char *name; // "cpu", "cuda"; part of system_fingerprint
+        const char *name; // "cpu-avx2", "plain"; part of system_fingerprint, since bits follow from it
 
         enum dyn_status (*open)(struct dyn_device **, const struct dyn_device_options *, struct dyn_error *);
         void (*close)(struct dyn_device *);
@@ -166,7 +166,11 @@ struct dyn_backend_ops {
         void (*gather)(struct dyn_device *, float *y, const float *x, const int32_t *rows, int n, int dim);
 };
 
-// The backend of that name ("auto" picks the fastest that this machine has), or NULL. kernels/table.c.
-const struct dyn_backend_ops *dyn_backend_find(const char *name);
+// The backend of that name ("auto" and "cpu": the fastest), or NULL and why: this build has none, or this processor
+// cannot run it. err may be NULL. kernels/table.c.
+const struct dyn_backend_ops *dyn_backend_find(const char *name, struct dyn_error *err);
+
+// The backends that this processor can run, the fastest first; NULL beyond the last.
+const struct dyn_backend_ops *dyn_backend_at(int nth);
 
 #endif

@@ -30,7 +30,7 @@ enum dyn_weights { DYN_WEIGHTS_AUTO, DYN_WEIGHTS_NATIVE, DYN_WEIGHTS_BF16 };
 
 struct dyn_engine_options {
         const char *model;   // a Hugging Face folder or a .gguf file
-        const char *backend; // "auto", "cpu", "plain"
+        const char *backend; // "auto" or another name of backend.h: "cpu", "cpu-avx2", "plain", ...
         enum dyn_weights weights;
         int threads;             // 0: one for each core
         size_t kv_memory;        // bytes; 0: a share of free memory
@@ -55,7 +55,7 @@ void dyn_engine_destroy(struct dyn_engine *);
 
 struct dyn_model_info {
         const char *arch;    // "llama"
-        const char *backend; // "cpu"
+        const char *backend; // "cpu-avx2"
         int n_layers, dim, hidden_dim, n_heads, n_kv_heads, head_dim, vocab_size;
         int max_context; // positions a sequence may have here
         int64_t n_params;

@@ -75,7 +75,7 @@ static void put_columns(uint32_t *to, __m512i parts[AMX_PARTS][AMX_ROWS], int co
 void amx_rows(void *to, const float *x, int n_in, int n_rows, int group)
 {
         int first = group * AMX_ROWS, columns = n_rows - first < AMX_ROWS ? n_rows - first : AMX_ROWS;
-        uint32_t *tile = to;
+        uint32_t *tile = (uint32_t *)((char *)to + amx_group_at(n_in, group));
 
         x += (size_t)first * (size_t)n_in;
         for (int k = 0; k < n_in; k += AMX_INS, tile += AMX_PARTS * PAIRS * columns) {

@@ -20,7 +20,7 @@ size_t amx_bytes(int n_in, int n_rows);
 // Where the group is in that.
 size_t amx_group_at(int n_in, int group);
 
-// Fills in one group of x: (n_rows, n_in).
+// Fills in one group of all that, from x: (n_rows, n_in).
 void amx_rows(void *to, const float *x, int n_in, int n_rows, int group);
 
 #endif

@@ -20,7 +20,7 @@
 #define TILE_HEADS  8    // heads of one KV head that share each load of K and V
 #define TILE_FLOATS 1024 // TILE_HEADS times head_dim is held to this
 
-_Static_assert(CHUNK % DYN_PAGE_TOKENS == 0, "chunks are whole pages");
+_Static_assert(CHUNK % DYN_PAGE_TOKENS == 0 && CHUNK % VEC == 0, "chunks are whole pages and vectors");
 
 struct attention {
         float *out;     // (n_rows, n_heads * head_dim)
@@ -75,27 +75,24 @@ static ptrdiff_t ahead_of(const char *const *page)
         return (ptrdiff_t)((uintptr_t)page[AHEAD_PAGES] - (uintptr_t)page[0]);
 }
 
-// p[i] = exp(scale * (p[i] - largest)) for n scores; p has room up to the next multiple of 8.
+// p[i] = exp(scale * (p[i] - largest)) for n scores; p has room up to the next multiple of VEC.
 static struct part softmax(float *p, int n, float scale)
 {
-        const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-        __m256 sum = _mm256_setzero_ps(), factor = _mm256_set1_ps(scale);
+        vec sum = vec_zero(), factor = vec_set1(scale);
 
         for (int i = n; i % VEC; i++)
                 p[i] = p[0];
-        __m256 top = _mm256_loadu_ps(p);
+        vec top = vec_read(p);
 
         for (int i = VEC; i < n; i += VEC)
-                top = _mm256_max_ps(top, _mm256_loadu_ps(p + i));
-        float best = vec_max(top);
+                top = vec_max(top, vec_read(p + i));
+        float best = vec_largest(top);
 
         for (int i = 0; i < n; i += VEC) {
-                __m256i inside = _mm256_cmpgt_epi32(_mm256_set1_epi32(n - i), lanes);
-                __m256 score = _mm256_sub_ps(_mm256_loadu_ps(p + i), _mm256_set1_ps(best));
-                __m256 e = _mm256_and_ps(vec_exp(_mm256_mul_ps(score, factor)), _mm256_castsi256_ps(inside));
+                vec e = vec_first(vec_exp((vec_read(p + i) - best) * factor), n - i);
 
-                _mm256_storeu_ps(p + i, e);
-                sum = _mm256_add_ps(sum, e);
+                vec_write(p + i, e);
+                sum += e;
         }
         return (struct part){.best = best * scale, .sum = vec_sum(sum)};
 }
@@ -146,7 +143,7 @@ static void chunk_part(const struct attention *a, const struct dyn_span *span, i
 
 static float exp_of(float x)
 {
-        return _mm256_cvtss_f32(vec_exp(_mm256_set1_ps(x)));
+        return vec_exp(vec_set1(x))[0];
 }
 
 // Adds part b to part a of one head. to, acc: (head_dim)

@@ -16,7 +16,6 @@ struct dyn_device {
         struct pool merged;                // a matrix is one block
         void *scratch;                     // (scratch_bytes), the fast backend's, mapped at open
         size_t scratch_bytes;
-        bool tiles;                        // the fast backend's: bf16 weights go through amx_dots
         void (*quant_few)(enum dyn_dtype, const struct quant_dots *);  // the fast backend's, for few rows
         void (*quant_many)(enum dyn_dtype, const struct quant_dots *); // and for many
 };

@@ -1,39 +1,21 @@
-// Backend "cpu" where the processor has AVX2, FMA and F16C.
+// The fast backend, "cpu-avx2" and so on by the instruction set that it is compiled for.
 #include "cpu/fast.h"
 
-#include <cpuid.h>
-
 #include "base/alloc.h"
-#include "cpu/amx_dots.h"
 #include "cpu/backends.h"
 #include "cpu/device.h"
 #include "cpu/gemm.h"
 #include "cpu/merge.h"
+#include "cpu/quant_loops.h"
 
 // For the parts of attention while its chunks are spread: enough for some rows at the longest contexts; where it is
 // not, attention is split by rows alone. And for rows of x in the form that a gemm wants, of which one fits at least.
 #define SCRATCH_BYTES ((size_t)24 << 20)
 
-// AVX-VNNI is bit 4 of EAX in leaf 7, subleaf 1. The system must keep the upper halves of registers, as for AVX2, which
-// was asked for already.
-int fast_quant_dots(quant_dots_of *loops[3])
-{
-        unsigned a, b, c, d;
-        int n = 0;
-
-        if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vnni"))
-                loops[n++] = quant_dots_avx512;
-        if (__get_cpuid_count(7, 1, &a, &b, &c, &d) && a >> 4 & 1)
-                loops[n++] = quant_dots_vnni;
-        loops[n++] = quant_dots_avx2;
-        return n;
-}
-
 static enum dyn_status fast_open(
         struct dyn_device **out, const struct dyn_device_options *options, struct dyn_error *err)
 {
         enum dyn_status st = cpu_open(out, options, err);
-        quant_dots_of *loops[3];
         size_t bytes = SCRATCH_BYTES;
 
         if (st != DYN_OK)
@@ -45,10 +27,7 @@ static enum dyn_status fast_open(
         }
         (*out)->scratch = mem_map(bytes);
         (*out)->scratch_bytes = bytes;
-        (*out)->tiles = amx_enable();
-        fast_quant_dots(loops);
-        (*out)->quant_many = loops[0];
-        (*out)->quant_few = loops[0] == quant_dots_avx512 ? loops[1] : loops[0];
+        quant_loops_choose(&(*out)->quant_few, &(*out)->quant_many);
         if ((*out)->scratch)
                 return DYN_OK;
         cpu_close(*out);
@@ -56,8 +35,11 @@ static enum dyn_status fast_open(
         return dyn_fail(err, DYN_NO_MEMORY, "cpu: the system refuses %zu bytes", bytes);
 }
 
-const struct dyn_backend_ops cpu_fast = {
-        .name = "cpu",
+#define TEXT(isa) #isa
+#define NAME(isa) "cpu-" TEXT(isa)
+
+const struct dyn_backend_ops ISA(cpu) = {
+        .name = NAME(KERNELS_ISA),
         .open = fast_open,
         .close = cpu_close,
         .alloc = cpu_alloc,

@@ -1,14 +1,11 @@
-// The fast backend's own slots (AVX2, FMA, F16C), spread over several files; what they promise is in backend.h.
+// The fast backend's own slots, spread over several files; what they promise is in backend.h.
 #ifndef DYNLORA_KERNELS_CPU_FAST_H
 #define DYNLORA_KERNELS_CPU_FAST_H
 
-#include "cpu/quant_dots.h"
+#include "cpu/isa.h"
 #include "dynlora/backend.h"
 
 void fast_gemm(struct dyn_device *, float *y, const float *x, const struct dyn_weight *w, int n_rows);
-
-// The loops over quantised weights that this processor can run, the best for many rows first; returns how many.
-int fast_quant_dots(quant_dots_of *loops[3]);
 
 enum dyn_status fast_lowrank_load(struct dyn_device *, struct dyn_lowrank *p, const struct dyn_tensor *a,
         const struct dyn_tensor *b, float scale, struct dyn_error *);

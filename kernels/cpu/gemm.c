@@ -8,6 +8,7 @@
 #include "cpu/amx_rows.h"
 #include "cpu/device.h"
 #include "cpu/fast.h"
+#include "cpu/quant_dots.h"
 #include "cpu/quant_rows.h"
 #include "cpu/tile.h"
 
@@ -20,87 +21,130 @@
 #define QUANT_OUTS 16 // outputs that quant_dots computes together at most
 #define SPLIT_OUTS 64 // amx_dots, the same
 
-enum gemm_form gemm_form_of(const struct dyn_device *dev, const struct dyn_weight *w)
+// Outputs of w, and all rows.
+struct outputs {
+        const struct dyn_device *dev;
+        const struct dyn_weight *w;
+        const char *from; // the first one's row of w
+        size_t w_bytes;
+        float *y; // of the first one
+        const float *x;
+        const void *formed;
+        int n_rows, n;
+};
+
+static void plain_outputs(const struct outputs *o)
+{
+        tile_dots(o->w->dtype, &(struct tile_dots){.w = o->from,
+                                       .w_bytes = o->w_bytes,
+                                       .x = o->x,
+                                       .x_step = (size_t)o->w->n_in,
+                                       .y = o->y,
+                                       .y_step = (size_t)o->w->n_out,
+                                       .n = o->w->n_in,
+                                       .n_out = o->n,
+                                       .n_rows = o->n_rows,
+                                       .ahead = TILE_AHEAD});
+}
+
+static size_t quantised_bytes(int n_in, int n_rows)
+{
+        return (size_t)n_rows * (size_t)(n_in / QUANT_BLOCK) * sizeof(struct quant_block);
+}
+
+static int quantised_items(int n_rows)
+{
+        return n_rows;
+}
+
+static void quantised_item(void *to, const float *x, int n_in, int n_rows, int item)
+{
+        size_t n = (size_t)n_in, i = (size_t)item;
+
+        (void)n_rows;
+        quant_rows((struct quant_block *)to + i * (n / QUANT_BLOCK), x + i * n, n);
+}
+
+static void quantised_outputs(const struct outputs *o)
+{
+        (o->n_rows > QUANT_FEW ? o->dev->quant_many : o->dev->quant_few)(
+                o->w->dtype, &(struct quant_dots){.w = o->from,
+                                     .w_bytes = o->w_bytes,
+                                     .x = o->formed,
+                                     .y = o->y,
+                                     .y_step = (size_t)o->w->n_out,
+                                     .n_blocks = o->w->n_in / QUANT_BLOCK,
+                                     .n_out = o->n,
+                                     .n_rows = o->n_rows});
+}
+
+#ifdef __AMX_BF16__
+static void split_outputs(const struct outputs *o)
+{
+        amx_dots(&(struct amx_dots){.w = o->from,
+                .w_bytes = o->w_bytes,
+                .x = o->formed,
+                .y = o->y,
+                .y_step = (size_t)o->w->n_out,
+                .n_in = o->w->n_in,
+                .n_out = o->n,
+                .n_rows = o->n_rows});
+}
+#endif
+
+static const struct form {
+        void (*outputs)(const struct outputs *); // NULL: not in this instruction set
+        size_t (*bytes)(int n_in, int n_rows);
+        int (*items)(int n_rows);
+        void (*item)(void *to, const float *x, int n_in, int n_rows, int item);
+        int outs; // computed together at most
+        size_t block_bytes;
+} forms[GEMM_FORMS] = {
+        [GEMM_PLAIN] = {.outputs = plain_outputs, .outs = 1, .block_bytes = BLOCK_BYTES},
+        [GEMM_QUANTISED] = {quantised_outputs, quantised_bytes, quantised_items, quantised_item, QUANT_OUTS,
+                BLOCK_BYTES},
+#ifdef __AMX_BF16__
+        [GEMM_SPLIT] = {split_outputs, amx_bytes, amx_groups, amx_rows, SPLIT_OUTS, SPLIT_BYTES},
+#endif
+};
+
+enum gemm_form gemm_form_of(const struct dyn_weight *w)
 {
         if (dyn_dtype_block(w->dtype) > 1)
                 return GEMM_QUANTISED;
-        return dev->tiles && w->dtype == DYN_BF16 ? GEMM_SPLIT : GEMM_PLAIN;
+        return w->dtype == DYN_BF16 && forms[GEMM_SPLIT].outputs != NULL ? GEMM_SPLIT : GEMM_PLAIN;
 }
 
 size_t gemm_form_bytes(enum gemm_form form, int n_in, int n_rows)
 {
-        if (form == GEMM_QUANTISED)
-                return (size_t)n_rows * (size_t)(n_in / QUANT_BLOCK) * sizeof(struct quant_block);
-        return form == GEMM_SPLIT ? amx_bytes(n_in, n_rows) : 0;
+        return forms[form].bytes ? forms[form].bytes(n_in, n_rows) : 0;
 }
 
 int gemm_form_items(enum gemm_form form, int n_rows)
 {
-        if (form == GEMM_QUANTISED)
-                return n_rows;
-        return form == GEMM_SPLIT ? amx_groups(n_rows) : 0;
+        return forms[form].items ? forms[form].items(n_rows) : 0;
 }
 
 void gemm_form_item(enum gemm_form form, void *to, const float *x, int n_in, int n_rows, int item)
 {
-        size_t n = (size_t)n_in, i = (size_t)item;
-
-        if (form == GEMM_QUANTISED)
-                quant_rows((struct quant_block *)to + i * (n / QUANT_BLOCK), x + i * n, n);
-        else
-                amx_rows((char *)to + amx_group_at(n_in, item), x, n_in, n_rows, item);
+        forms[form].item(to, x, n_in, n_rows, item);
 }
 
 void gemm_outputs(const struct dyn_device *dev, const struct dyn_weight *w, float *y, const float *x,
         const void *formed, int n_rows, int first, int n)
 {
-        size_t n_in = (size_t)w->n_in, n_out = (size_t)w->n_out, w_bytes = dyn_dtype_bytes(w->dtype, w->n_in);
-        const char *from = (const char *)w->data + (size_t)first * w_bytes;
+        size_t w_bytes = dyn_dtype_bytes(w->dtype, w->n_in);
 
-        switch (gemm_form_of(dev, w)) {
-        case GEMM_QUANTISED:
-                (n_rows > QUANT_FEW ? dev->quant_many : dev->quant_few)(
-                        w->dtype, &(struct quant_dots){.w = from,
-                                          .w_bytes = w_bytes,
-                                          .x = formed,
-                                          .y = y + first,
-                                          .y_step = n_out,
-                                          .n_blocks = w->n_in / QUANT_BLOCK,
-                                          .n_out = n,
-                                          .n_rows = n_rows});
-                return;
-        case GEMM_SPLIT:
-                amx_dots(&(struct amx_dots){.w = from,
-                        .w_bytes = w_bytes,
-                        .x = formed,
-                        .y = y + first,
-                        .y_step = n_out,
-                        .n_in = w->n_in,
-                        .n_out = n,
-                        .n_rows = n_rows});
-                return;
-        default:
-                tile_dots(w->dtype, &(struct tile_dots){.w = from,
-                                            .w_bytes = w_bytes,
-                                            .x = x,
-                                            .x_step = n_in,
-                                            .y = y + first,
-                                            .y_step = n_out,
-                                            .n = w->n_in,
-                                            .n_out = n,
-                                            .n_rows = n_rows,
-                                            .ahead = TILE_AHEAD});
-        }
+        forms[gemm_form_of(w)].outputs(&(struct outputs){
+                dev, w, (const char *)w->data + (size_t)first * w_bytes, w_bytes, y + first, x, formed, n_rows, n});
 }
 
 int gemm_block(const struct dyn_device *dev, const struct dyn_weight *w)
 {
-        static const int outs[] = {[GEMM_PLAIN] = 1, [GEMM_QUANTISED] = QUANT_OUTS, [GEMM_SPLIT] = SPLIT_OUTS};
-        enum gemm_form form = gemm_form_of(dev, w);
-        int block = cpu_block(
-                dev, w->n_out, dyn_dtype_bytes(w->dtype, w->n_in), form == GEMM_SPLIT ? SPLIT_BYTES : BLOCK_BYTES);
+        const struct form *form = &forms[gemm_form_of(w)];
+        int block = cpu_block(dev, w->n_out, dyn_dtype_bytes(w->dtype, w->n_in), form->block_bytes);
 
-        return (block + outs[form] - 1) / outs[form] * outs[form];
+        return (block + form->outs - 1) / form->outs * form->outs;
 }
 
 struct gemm {
@@ -130,7 +174,7 @@ static void one_block(void *arg, int i)
 
 void fast_gemm(struct dyn_device *dev, float *y, const float *x, const struct dyn_weight *w, int n_rows)
 {
-        enum gemm_form form = gemm_form_of(dev, w);
+        enum gemm_form form = gemm_form_of(w);
         size_t n_in = (size_t)w->n_in, bytes = dyn_dtype_bytes(w->dtype, w->n_in) * (size_t)w->n_out;
         size_t most = form == GEMM_PLAIN ? (size_t)n_rows : dev->scratch_bytes / gemm_form_bytes(form, w->n_in, 1);
         struct gemm g = {.dev = dev, .w = w, .formed = dev->scratch, .form = form, .block = gemm_block(dev, w)};

@@ -4,17 +4,18 @@
 
 #include <stddef.h>
 
+#include "cpu/isa.h"
 #include "dynlora/backend.h"
 
 // The forms in which the loops over weights take rows of x.
 enum gemm_form {
         GEMM_PLAIN,     // as they are
         GEMM_QUANTISED, // quant_rows
-        GEMM_SPLIT,     // amx_rows
+        GEMM_SPLIT,     // amx_rows, where there are tiles
         GEMM_FORMS,
 };
 
-enum gemm_form gemm_form_of(const struct dyn_device *, const struct dyn_weight *);
+enum gemm_form gemm_form_of(const struct dyn_weight *);
 
 // What n_rows rows of n_in elements take in a form, 0 for GEMM_PLAIN. Twice the rows take twice as much.
 size_t gemm_form_bytes(enum gemm_form, int n_in, int n_rows);

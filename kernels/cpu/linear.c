@@ -104,7 +104,7 @@ static void block_item(struct linear *l, int i)
         const struct dyn_linear *of = p->of;
         int first = (i - p->first_item) * p->block, left = of->w->n_out - first, n = left < p->block ? left : p->block;
 
-        enum gemm_form form = gemm_form_of(l->dev, of->w);
+        enum gemm_form form = gemm_form_of(of->w);
 
         if (form != GEMM_PLAIN)
                 wait_until_ready(l);
@@ -183,7 +183,7 @@ static bool lay_out_shrunk(struct linear *l, const struct dyn_linear *parts, cha
 static char *lay_out_forms(struct linear *l, const struct dyn_linear *parts, char *room, const char *end)
 {
         for (int i = 0; i < l->n_parts; i++) {
-                enum gemm_form form = gemm_form_of(l->dev, parts[i].w);
+                enum gemm_form form = gemm_form_of(parts[i].w);
                 size_t bytes = (gemm_form_bytes(form, l->n_in, l->n_rows) + 63) / 64 * 64;
 
                 if (form == GEMM_PLAIN || l->formed[form] != NULL)

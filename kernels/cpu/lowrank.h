@@ -3,6 +3,7 @@
 #ifndef DYNLORA_KERNELS_CPU_LOWRANK_H
 #define DYNLORA_KERNELS_CPU_LOWRANK_H
 
+#include "cpu/isa.h"
 #include "dynlora/backend.h"
 
 // v[i][r] = A[first + r] . x[i] for n ranks. x: (n_rows, n_in), v: (n_rows, n), v_step elements from row to row.

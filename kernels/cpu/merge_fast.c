@@ -10,26 +10,34 @@
 #include "cpu/tile.h"
 #include "cpu/vec.h"
 
-// A tile: 12 sums in registers, and a whole line of the written matrix at a time for each row.
-#define ROWS    3
-#define VECS    4
+// A tile: as many sums as registers can hold beside the operands, and whole lines of the written matrix for each row.
+#if VEC == 16
+#define ROWS 6
+#define VECS 4
+#elif VEC == 8
+#define ROWS 3
+#define VECS 4
+#else
+#define ROWS 3
+#define VECS 8
+#endif
 #define COLUMNS (VECS * VEC)
 
 #define LINE        64                 // bytes
 #define WIDEST      256                // elements in a block of any quantised type
 #define PANEL_BYTES ((size_t)24 << 10) // of A in the first cache
 
-_Static_assert(COLUMNS * sizeof(uint16_t) == LINE, "a tile writes whole lines");
+_Static_assert(COLUMNS * sizeof(uint16_t) % LINE == 0 && WIDEST % COLUMNS == 0, "a tile writes whole lines");
 
 // What all rows of a block share.
 struct block {
         const struct cpu_merge *m;
-        size_t rank;  // of all terms together
-        float *by;    // (blocks of TILE_COLUMNS rows, rank, TILE_COLUMNS): weight * scale * B
-        float *panel; // (tiles, rank, COLUMNS): A
-        float *wide;  // (ROWS, columns of the panel): stored elements that are quantised
-        bool stream;  // rows are written past the caches
-        __m256i most; // the largest magnitudes so far, as bits
+        size_t rank;   // of all terms together
+        float *by;     // (blocks of TILE_COLUMNS rows, rank, TILE_COLUMNS): weight * scale * B
+        float *panel;  // (tiles, rank, COLUMNS): A
+        float *wide;   // (ROWS, columns of the panel): stored elements that are quantised
+        bool stream;   // rows are written past the caches
+        vec_ints most; // the largest magnitudes so far, as bits
 };
 
 // The rows of a tile; a block's last row is repeated where fewer are left.
@@ -43,17 +51,17 @@ struct rows {
 static void widen(float *to, const char *from, enum dyn_dtype dtype, size_t n, float scale)
 {
         const size_t size = vec_bytes(dtype);
-        __m256 by = _mm256_set1_ps(scale);
+        vec by = vec_set1(scale);
         size_t k = 0;
 
         for (; k + VEC <= n; k += VEC)
-                _mm256_storeu_ps(to + k, _mm256_mul_ps(by, vec_load(from + k * size, dtype)));
+                vec_write(to + k, by * vec_load(from + k * size, dtype));
         if (k < n)
-                _mm256_storeu_ps(to + k, _mm256_mul_ps(by, vec_load_part(from + k * size, dtype, n - k)));
+                vec_write(to + k, by * vec_load_part(from + k * size, dtype, n - k));
 }
 
 // The stored elements, widened; the same of the next rows are fetched meanwhile.
-VEC_INLINE void load(const enum dyn_dtype stored, __m256 acc[ROWS][VECS], const struct rows *rows, size_t k)
+VEC_INLINE void load(const enum dyn_dtype stored, vec acc[ROWS][VECS], const struct rows *rows, size_t k)
 {
         const size_t size = vec_bytes(stored);
 
@@ -61,42 +69,15 @@ VEC_INLINE void load(const enum dyn_dtype stored, __m256 acc[ROWS][VECS], const 
         for (int j = 0; j < ROWS; j++) {
                 VEC_UNROLL
                 for (size_t i = 0; i < COLUMNS * size; i += LINE)
-                        _mm_prefetch(rows->next[j] + k * size + i, _MM_HINT_T0);
+                        vec_fetch(rows->next[j] + k * size + i);
                 VEC_UNROLL
                 for (size_t i = 0; i < VECS; i++)
                         acc[j][i] = vec_load(rows->from[j] + (k + i * VEC) * size, stored);
         }
 }
 
-VEC_INLINE void put(char *to, __m256i v, bool stream)
-{
-        if (stream)
-                _mm256_stream_si256((__m256i *)to, v);
-        else
-                _mm256_storeu_si256((__m256i *)to, v);
-}
-
-// To the nearest even; the upper halves of the result are zero.
-VEC_INLINE __m256i bf16_of(__m256 v)
-{
-        __m256i bits = _mm256_castps_si256(v);
-        __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
-
-        bits = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
-        return _mm256_srli_epi32(bits, 16);
-}
-
-// Sixteen elements of a 16-bit type.
-VEC_INLINE __m256i narrow(const enum dyn_dtype dtype, __m256 a, __m256 b)
-{
-        if (dtype == DYN_F16)
-                return _mm256_set_m128i(
-                        _mm256_cvtps_ph(b, _MM_FROUND_TO_NEAREST_INT), _mm256_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT));
-        return _mm256_permute4x64_epi64(_mm256_packus_epi32(bf16_of(a), bf16_of(b)), _MM_SHUFFLE(3, 1, 2, 0));
-}
-
 VEC_INLINE void store(
-        const enum dyn_dtype dtype, const __m256 acc[ROWS][VECS], const struct rows *rows, size_t k, bool stream)
+        const enum dyn_dtype dtype, const vec acc[ROWS][VECS], const struct rows *rows, size_t k, bool stream)
 {
         VEC_UNROLL
         for (int j = 0; j < ROWS; j++)
@@ -105,10 +86,10 @@ VEC_INLINE void store(
                 char *to = rows->to[j] + (k + i * VEC) * vec_bytes(dtype);
 
                 if (dtype == DYN_F32) {
-                        put(to, _mm256_castps_si256(acc[j][i]), stream);
-                        put(to + sizeof(__m256), _mm256_castps_si256(acc[j][i + 1]), stream);
+                        vec_put((float *)to, acc[j][i], stream);
+                        vec_put((float *)to + VEC, acc[j][i + 1], stream);
                 } else {
-                        put(to, narrow(dtype, acc[j][i], acc[j][i + 1]), stream);
+                        vec_put_halves(to, dtype, acc[j][i], acc[j][i + 1], stream);
                 }
         }
 }
@@ -117,38 +98,38 @@ VEC_INLINE void store(
 VEC_INLINE void tile(const enum dyn_dtype stored, const enum dyn_dtype dtype, struct block *b, const struct rows *rows,
         const float *panel, size_t k)
 {
-        const float *by0 = rows->by[0], *by1 = rows->by[1], *by2 = rows->by[2];
-        __m256 acc[ROWS][VECS];
-        __m256i most = b->most;
+        const float *from[ROWS];
+        vec acc[ROWS][VECS];
+        vec_ints most = b->most;
 
+        VEC_UNROLL
+        for (int j = 0; j < ROWS; j++)
+                from[j] = rows->by[j];
         load(stored, acc, rows, k);
         for (const float *end = panel + b->rank * COLUMNS; panel < end; panel += COLUMNS) {
-                __m256 by[ROWS] = {_mm256_broadcast_ss(by0), _mm256_broadcast_ss(by1), _mm256_broadcast_ss(by2)};
+                vec by[ROWS];
 
                 VEC_UNROLL
-                for (int j = 0; j < ROWS; j++)
+                for (int j = 0; j < ROWS; j++) {
+                        by[j] = vec_set1(*from[j]);
+                        from[j] += TILE_COLUMNS;
                         VEC_PIN(by[j]);
+                }
                 VEC_UNROLL
                 for (int i = 0; i < VECS; i++) {
-                        __m256 a = _mm256_load_ps(panel + i * VEC);
+                        vec a = vec_read(panel + i * VEC);
 
                         VEC_PIN(a);
                         VEC_UNROLL
                         for (int j = 0; j < ROWS; j++)
-                                acc[j][i] = _mm256_fmadd_ps(by[j], a, acc[j][i]);
+                                acc[j][i] = vec_fma(by[j], a, acc[j][i]);
                 }
-                by0 += TILE_COLUMNS;
-                by1 += TILE_COLUMNS;
-                by2 += TILE_COLUMNS;
         }
         VEC_UNROLL
         for (int j = 0; j < ROWS; j++)
                 VEC_UNROLL
-        for (int i = 0; i < VECS; i++) {
-                __m256i bits = _mm256_and_si256(_mm256_castps_si256(acc[j][i]), _mm256_set1_epi32(0x7fffffff));
-
-                most = _mm256_max_epu32(most, bits);
-        }
+        for (int i = 0; i < VECS; i++)
+                most = vec_ints_max(most, vec_magnitude(acc[j][i]));
         b->most = most;
         store(dtype, acc, rows, k, b->stream);
 }
@@ -273,16 +254,11 @@ static void widen_stored(const struct block *b, struct rows *rows, size_t first,
 }
 
 // Whether all that was written is finite: below what is rounded to infinity.
-static bool all_finite(__m256i most, enum dyn_dtype dtype)
+static bool all_finite(vec_ints most, enum dyn_dtype dtype)
 {
-        static const uint32_t infinite[] = {[DYN_F32] = 0x7f800000, [DYN_F16] = 0x477ff000, [DYN_BF16] = 0x7f7f8000};
-        uint32_t found[VEC];
-        bool finite = true;
+        static const int32_t infinite[] = {[DYN_F32] = 0x7f800000, [DYN_F16] = 0x477ff000, [DYN_BF16] = 0x7f7f8000};
 
-        _mm256_storeu_si256((__m256i *)found, most);
-        for (int i = 0; i < VEC; i++)
-                finite &= found[i] < infinite[dtype];
-        return finite;
+        return vec_ints_largest(most) < infinite[dtype];
 }
 
 // Rows that begin at a line go past the caches: nothing is read to be written over. Fresh memory is in a cache already,
@@ -321,7 +297,7 @@ static bool merge_rows(const struct cpu_merge *m, int first_row, int n_rows)
                         tiles_of(&b, &rows, k, end);
                 }
         }
-        _mm_sfence();
+        vec_fence();
         mem_free(memory);
         return all_finite(b.most, m->w->dtype);
 }

@@ -15,18 +15,18 @@
 #define PASS_NS 0.15
 #define EXP_NS  0.6
 
-// Eight elements, or only the first `part` where that is not 0.
-VEC_INLINE __m256 load(const float *p, size_t part)
+// VEC elements, or only the first `part` where that is not 0.
+VEC_INLINE vec load(const float *p, size_t part)
 {
-        return part ? vec_load_part(p, DYN_F32, part) : _mm256_loadu_ps(p);
+        return part ? vec_load_part(p, DYN_F32, part) : vec_read(p);
 }
 
-VEC_INLINE void store(float *p, __m256 v, size_t part)
+VEC_INLINE void store(float *p, vec v, size_t part)
 {
         if (part)
                 vec_store_part(p, v, part);
         else
-                _mm256_storeu_ps(p, v);
+                vec_write(p, v);
 }
 
 // 0 while a whole vector is left.
@@ -67,14 +67,14 @@ struct rmsnorm {
 // x . x, in four vectors of lanes.
 static float square_sum(const float *x, size_t n)
 {
-        __m256 acc[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps()};
+        vec acc[4] = {vec_zero(), vec_zero(), vec_zero(), vec_zero()};
 
         for (size_t i = 0, lane = 0; i < n; i += VEC, lane = (lane + 1) % 4) {
-                __m256 v = load(x + i, part_of(n, i));
+                vec v = load(x + i, part_of(n, i));
 
-                acc[lane] = _mm256_fmadd_ps(v, v, acc[lane]);
+                acc[lane] = vec_fma(v, v, acc[lane]);
         }
-        return vec_sum(_mm256_add_ps(_mm256_add_ps(acc[0], acc[1]), _mm256_add_ps(acc[2], acc[3])));
+        return vec_sum((acc[0] + acc[1]) + (acc[2] + acc[3]));
 }
 
 static void rmsnorm_row(void *arg, int row)
@@ -82,13 +82,12 @@ static void rmsnorm_row(void *arg, int row)
         const struct rmsnorm *r = arg;
         const float *x = r->x + (size_t)row * r->dim;
         float *y = r->y + (size_t)row * r->dim;
-        __m256 by = _mm256_set1_ps(1.0f / sqrtf(square_sum(x, r->dim) / (float)r->dim + r->eps));
+        vec by = vec_set1(1.0f / sqrtf(square_sum(x, r->dim) / (float)r->dim + r->eps));
 
         for (size_t i = 0; i < r->dim; i += VEC) {
                 size_t part = part_of(r->dim, i);
-                __m256 scaled = _mm256_mul_ps(load(x + i, part), by);
 
-                store(y + i, _mm256_mul_ps(scaled, load(r->weight + i, part)), part);
+                store(y + i, load(x + i, part) * by * load(r->weight + i, part), part);
         }
 }
 
@@ -121,11 +120,11 @@ static void rope_row(void *arg, int row)
         for (int head = 0; head < r->n_heads; head++, x += 2 * half)
                 for (size_t i = 0; i < half; i += VEC) {
                         size_t part = part_of(half, i);
-                        __m256 a = load(x + i, part), b = load(x + half + i, part);
-                        __m256 c = load(cosine + i, part), s = load(sine + i, part);
+                        vec a = load(x + i, part), b = load(x + half + i, part);
+                        vec c = load(cosine + i, part), s = load(sine + i, part);
 
-                        store(x + i, _mm256_fmsub_ps(a, c, _mm256_mul_ps(b, s)), part);
-                        store(x + half + i, _mm256_fmadd_ps(b, c, _mm256_mul_ps(a, s)), part);
+                        store(x + i, vec_fms(a, c, b * s), part);
+                        store(x + half + i, vec_fma(b, c, a * s), part);
                 }
 }
 
@@ -156,9 +155,10 @@ static void store_kv(const struct dyn_kv *kv, void *cache, size_t at, const floa
 
         for (size_t i = 0; i < n; i += VEC) {
                 size_t part = part_of(n, i);
-                __m128i half = _mm256_cvtps_ph(load(x + i, part), _MM_FROUND_TO_NEAREST_INT);
+                uint16_t half[VEC];
 
-                memcpy(to + i, &half, part ? part * sizeof *to : sizeof half);
+                vec_write_f16(half, load(x + i, part));
+                memcpy(to + i, half, part ? part * sizeof *to : sizeof half);
         }
 }
 
@@ -213,14 +213,12 @@ static size_t end_of(const struct elements *e, int item)
 static void silu_mul_item(void *arg, int item)
 {
         const struct elements *e = arg;
-        const __m256 one = _mm256_set1_ps(1.0f);
 
         for (size_t i = (size_t)item * ELEMENTS, end = end_of(e, item); i < end; i += VEC) {
                 size_t part = part_of(end, i);
-                __m256 g = load(e->y + i, part), up = load(e->x + i, part);
-                __m256 below = _mm256_add_ps(one, vec_exp(_mm256_sub_ps(_mm256_setzero_ps(), g)));
+                vec g = load(e->y + i, part), up = load(e->x + i, part);
 
-                store(e->y + i, _mm256_mul_ps(_mm256_div_ps(g, below), up), part);
+                store(e->y + i, g / (1.0f + vec_exp(0.0f - g)) * up, part);
         }
 }
 
@@ -238,7 +236,7 @@ static void add_item(void *arg, int item)
         for (size_t i = (size_t)item * ELEMENTS, end = end_of(e, item); i < end; i += VEC) {
                 size_t part = part_of(end, i);
 
-                store(e->y + i, _mm256_add_ps(load(e->y + i, part), load(e->x + i, part)), part);
+                store(e->y + i, load(e->y + i, part) + load(e->x + i, part), part);
         }
 }
 

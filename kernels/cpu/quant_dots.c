@@ -46,7 +46,7 @@ VEC_INLINE void fetch_ahead(const char *first_row, size_t w_bytes, size_t at, co
 
         VEC_UNROLL
         for (size_t i = 0; i < PANEL_OUTS * bytes; i += LINE)
-                _mm_prefetch(p + i, _MM_HINT_T0);
+                vec_fetch(p + i);
 }
 
 // Each row on its own, as far as it goes on: for rows that are far apart.
@@ -54,7 +54,7 @@ VEC_INLINE void fetch_each(const struct panel_rows *s, size_t at)
 {
         VEC_UNROLL
         for (int i = 0; i < PANEL_OUTS; i++)
-                _mm_prefetch(s->row[i] + at + AHEAD, _MM_HINT_T0);
+                vec_fetch(s->row[i] + at + AHEAD);
 }
 
 VEC_INLINE void store(const struct quant_dots *d, size_t row, size_t o, panel_floats sums)
@@ -208,7 +208,7 @@ static void (*const dots_of[][ROWS + 1])(const struct quant_dots *, size_t o, si
         [DYN_Q6_K] = {q6_k_1, q6_k_2, q6_k_3, q6_k_4, q6_k_many},
 };
 
-void QUANT_DOTS(enum dyn_dtype dtype, const struct quant_dots *d)
+void ISA(quant_dots)(enum dyn_dtype dtype, const struct quant_dots *d)
 {
         bool few = d->n_rows <= ROWS;
         size_t n_out = (size_t)d->n_out, far = n_out / PANEL_OUTS, o = 0;

@@ -22,8 +22,8 @@ struct quant_dots {
 
 typedef void quant_dots_of(enum dyn_dtype, const struct quant_dots *);
 
-// For AVX2, for AVX2 with AVX-VNNI, and for AVX-512 with VNNI: the same bits. The last is for many rows: it
-// reads sixteen rows of w at a time, which memory answers more slowly than eight.
-quant_dots_of quant_dots_avx2, quant_dots_vnni, quant_dots_avx512;
+// For AVX2, for AVX2 with AVX-VNNI, for AVX-512 with VNNI, for every aarch64 and for those with dot products of bytes.
+// Which of them this processor runs: quant_loops.h.
+quant_dots_of quant_dots_avx2, quant_dots_vnni, quant_dots_avx512, quant_dots_neon, quant_dots_dotprod;
 
 #endif

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cpu/isa.h"
+
 #define QUANT_BLOCK 32
 
 // x[k] is about scale * q[k]. scale = max |x| / 127, q = x * (127 / max |x|) rounded to the nearest even. A block

@@ -4,26 +4,48 @@
 
 #define LINE 64 // bytes
 
-_Static_assert(TILE_COLUMNS % (8 * VEC) == 0, "a tile of sums stays within a block of columns");
-
 // A tile of dots is `outs` rows of w by `rows` rows of x, a tile of sums `vecs` vectors of columns by `rows` rows: at
-// most 12 accumulators, which leaves registers for the operands. One row of x waits for memory, and four streams of w
-// were measured best. Up to SPARING accumulators leave a register for vec_load_with.
+// most 12 accumulators of 16 registers or 24 of 32, which leaves some for the operands. One row of x waits for memory,
+// and four streams of w were measured best. Up to SPARING accumulators leave a register for vec_load_with.
+//
+// The tiles that there are: TILE(dtype, rows, outs or vecs). What has more rows goes in tiles of the most.
+#if VEC == 16
+#define DOTS_TILES(TILE, dtype)                                                                                        \
+        TILE(dtype, 1, 4) TILE(dtype, 2, 4) TILE(dtype, 3, 4) TILE(dtype, 4, 4) TILE(dtype, 5, 4) TILE(dtype, 6, 4)
+#define SUMS_TILES(TILE, dtype)                                                                                        \
+        TILE(dtype, 1, 4) TILE(dtype, 2, 4) TILE(dtype, 3, 4) TILE(dtype, 4, 4) TILE(dtype, 5, 4) TILE(dtype, 6, 4)
+#define DOTS_ROWS 6
 #define DOTS_OUTS 4
-#define DOTS_ROWS 4
-#define SUMS_VECS 8
-#define SUMS_ROWS 3
-#define SPARING   8
+#define SUMS_ROWS 6
+#define SUMS_VECS 4
+#elif VEC == 8
+#define DOTS_TILES(TILE, dtype) TILE(dtype, 1, 4) TILE(dtype, 2, 4) TILE(dtype, 3, 4) TILE(dtype, 4, 3)
+#define SUMS_TILES(TILE, dtype) TILE(dtype, 1, 8) TILE(dtype, 2, 4) TILE(dtype, 3, 4)
+#define DOTS_ROWS               4
+#define DOTS_OUTS               4
+#define SUMS_ROWS               3
+#define SUMS_VECS               8
+#else
+#define DOTS_TILES(TILE, dtype) TILE(dtype, 1, 8) TILE(dtype, 2, 8) TILE(dtype, 3, 6) TILE(dtype, 4, 6)
+#define SUMS_TILES(TILE, dtype) TILE(dtype, 1, 8) TILE(dtype, 2, 8) TILE(dtype, 3, 8)
+#define DOTS_ROWS               4
+#define DOTS_OUTS               8
+#define SUMS_ROWS               3
+#define SUMS_VECS               8
+#endif
+#define SPARING 8
+
+_Static_assert(TILE_COLUMNS % (SUMS_VECS * VEC) == 0, "a tile of sums stays within a block of columns");
 
 // Up to so many rows of x, all of them are done for a tile of w while it is in the first cache.
 #define FEW_ROWS 16
 
-// Eight more products for each output of a tile, from k on: w and x point there. The side with fewer vectors stays in
+// VEC more products for each output of a tile, from k on: w and x point there. The side with fewer vectors stays in
 // registers, the other passes through one.
 VEC_INLINE void dots_step(const enum dyn_dtype dtype, const bool spare, const int outs, const int rows,
-        __m256 acc[][DOTS_ROWS], const char *w, size_t w_step, const float *x, size_t x_step)
+        vec acc[][DOTS_ROWS], const char *w, size_t w_step, const float *x, size_t x_step)
 {
-        __m256 held[4], one;
+        vec held[DOTS_OUTS > DOTS_ROWS ? DOTS_OUTS : DOTS_ROWS], one;
 
         if (outs < rows) {
                 VEC_UNROLL
@@ -33,17 +55,17 @@ VEC_INLINE void dots_step(const enum dyn_dtype dtype, const bool spare, const in
                 }
                 VEC_UNROLL
                 for (int j = 0; j < rows; j++) {
-                        one = _mm256_loadu_ps(x + (size_t)j * x_step);
+                        one = vec_read(x + (size_t)j * x_step);
                         VEC_PIN(one);
                         VEC_UNROLL
                         for (int i = 0; i < outs; i++)
-                                acc[i][j] = _mm256_fmadd_ps(held[i], one, acc[i][j]);
+                                acc[i][j] = vec_fma(held[i], one, acc[i][j]);
                 }
                 return;
         }
         VEC_UNROLL
         for (int j = 0; j < rows; j++) {
-                held[j] = _mm256_loadu_ps(x + (size_t)j * x_step);
+                held[j] = vec_read(x + (size_t)j * x_step);
                 VEC_PIN(held[j]);
         }
         VEC_UNROLL
@@ -52,22 +74,28 @@ VEC_INLINE void dots_step(const enum dyn_dtype dtype, const bool spare, const in
                 VEC_PIN(one);
                 VEC_UNROLL
                 for (int j = 0; j < rows; j++)
-                        acc[i][j] = _mm256_fmadd_ps(one, held[j], acc[i][j]);
+                        acc[i][j] = vec_fma(one, held[j], acc[i][j]);
         }
 }
 
-// The last n < 8 products.
-VEC_INLINE void dots_part(const enum dyn_dtype dtype, const int outs, const int rows, __m256 acc[][DOTS_ROWS],
+// The last n < VEC products.
+VEC_INLINE void dots_part(const enum dyn_dtype dtype, const int outs, const int rows, vec acc[][DOTS_ROWS],
         const char *w, size_t w_step, const float *x, size_t x_step, size_t n)
 {
         VEC_UNROLL
         for (int j = 0; j < rows; j++) {
-                __m256 b = vec_load_part(x + (size_t)j * x_step, DYN_F32, n);
+                vec b = vec_load_part(x + (size_t)j * x_step, DYN_F32, n);
 
                 VEC_UNROLL
                 for (int i = 0; i < outs; i++)
-                        acc[i][j] = _mm256_fmadd_ps(vec_load_part(w + (size_t)i * w_step, dtype, n), b, acc[i][j]);
+                        acc[i][j] = vec_fma(vec_load_part(w + (size_t)i * w_step, dtype, n), b, acc[i][j]);
         }
+}
+
+// Accumulator t + k, counted row by row of w.
+VEC_INLINE vec nth(const int rows, vec acc[][DOTS_ROWS], const int t, const int k)
+{
+        return acc[(t + k) / rows][(t + k) % rows];
 }
 
 // One tile of d: outputs o, o + far, ... and rows row, row + 1, ... Rows of w that are far apart make as many streams,
@@ -77,36 +105,39 @@ VEC_INLINE void dots_tile(const enum dyn_dtype dtype, const bool spare, const in
 {
         const char *w = (const char *)d->w + o * d->w_bytes;
         const float *x = d->x + row * d->x_step;
-        float *y = d->y + row * d->y_step + o, sums[4];
+        float *y = d->y + row * d->y_step + o;
         const size_t w_step = far * d->w_bytes, x_step = d->x_step, size = vec_bytes(dtype);
         const size_t n = (size_t)d->n, whole = n / VEC * VEC;
-        __m256 acc[DOTS_OUTS][DOTS_ROWS];
+        vec acc[DOTS_OUTS][DOTS_ROWS];
 
         VEC_UNROLL
         for (int i = 0; i < outs; i++)
                 VEC_UNROLL
         for (int j = 0; j < rows; j++)
-                acc[i][j] = _mm256_setzero_ps();
+                acc[i][j] = vec_zero();
         for (size_t k = 0; k < whole;) {
                 size_t stop = k + LINE / size < whole ? k + LINE / size : whole;
 
                 VEC_UNROLL
                 for (int i = 0; i < outs; i++)
-                        _mm_prefetch(w + (size_t)i * w_step + (ptrdiff_t)(k * size) + d->ahead, _MM_HINT_T0);
+                        vec_fetch(w + (size_t)i * w_step + (ptrdiff_t)(k * size) + d->ahead);
                 VEC_KEEP_LOOP
                 for (; k < stop; k += VEC)
                         dots_step(dtype, spare, outs, rows, acc, w + k * size, w_step, x + k, x_step);
         }
         if (whole < n)
                 dots_part(dtype, outs, rows, acc, w + whole * size, w_step, x + whole, x_step, n - whole);
+        float sums[DOTS_OUTS * DOTS_ROWS + 3];
+
         VEC_UNROLL
-        for (int i = 0; i < outs; i++) {
-                _mm_storeu_ps(sums, vec_sum4(acc[i][0], acc[i][rows > 1 ? 1 : 0], acc[i][rows > 2 ? 2 : 0],
-                                            acc[i][rows > 3 ? 3 : 0]));
+        for (int t = 0; t < outs * rows; t += 4)
+                vec_sum4(sums + t, nth(rows, acc, t, 0), nth(rows, acc, t, outs * rows - t > 1 ? 1 : 0),
+                        nth(rows, acc, t, outs * rows - t > 2 ? 2 : 0), nth(rows, acc, t, outs * rows - t > 3 ? 3 : 0));
+        VEC_UNROLL
+        for (int i = 0; i < outs; i++)
                 VEC_UNROLL
-                for (int j = 0; j < rows; j++)
-                        y[(size_t)j * d->y_step + (size_t)i * far] = sums[j];
-        }
+        for (int j = 0; j < rows; j++)
+                y[(size_t)j * d->y_step + (size_t)i * far] = sums[i * rows + j];
 }
 
 // A tile of as many rows as are left, at most `most`.
@@ -115,7 +146,11 @@ VEC_INLINE void dots_left(const enum dyn_dtype dtype, const bool spare, const in
 {
         size_t left = (size_t)d->n_rows - row;
 
-        if (most >= 4 && left >= 4)
+        if (DOTS_ROWS >= 6 && most >= 6 && left >= 6)
+                dots_tile(dtype, spare, outs, 6, d, o, far, row);
+        else if (DOTS_ROWS >= 5 && most >= 5 && left >= 5)
+                dots_tile(dtype, spare, outs, 5, d, o, far, row);
+        else if (most >= 4 && left >= 4)
                 dots_tile(dtype, spare, outs, 4, d, o, far, row);
         else if (most >= 3 && left >= 3)
                 dots_tile(dtype, spare, outs, 3, d, o, far, row);
@@ -154,32 +189,32 @@ VEC_INLINE void sums_tile(const enum dyn_dtype dtype, const bool spare, const in
         const char *b = (const char *)s->b + o / TILE_COLUMNS * s->block_bytes + o % TILE_COLUMNS * size;
         const float *c = s->c + row * s->c_step;
         float *y = s->y + row * s->y_step + o;
-        __m256 acc[SUMS_ROWS][SUMS_VECS], scale = _mm256_set1_ps(s->scale);
+        vec acc[SUMS_ROWS][SUMS_VECS], scale = vec_set1(s->scale);
 
         VEC_UNROLL
         for (int j = 0; j < rows; j++)
                 VEC_UNROLL
         for (int i = 0; i < vecs; i++)
-                acc[j][i] = _mm256_setzero_ps();
+                acc[j][i] = vec_zero();
         for (int r = 0; r < s->n; r++, b += s->b_bytes) {
-                __m256 by[SUMS_ROWS];
+                vec by[SUMS_ROWS];
 
                 VEC_UNROLL
                 for (size_t i = 0; i < (size_t)vecs * VEC * size; i += LINE)
-                        _mm_prefetch(b + i + s->ahead, _MM_HINT_T0);
+                        vec_fetch(b + i + s->ahead);
                 VEC_UNROLL
                 for (int j = 0; j < rows; j++) {
-                        by[j] = _mm256_set1_ps(c[(size_t)j * s->c_step + (size_t)r]);
+                        by[j] = vec_set1(c[(size_t)j * s->c_step + (size_t)r]);
                         VEC_PIN(by[j]);
                 }
                 VEC_UNROLL
                 for (int i = 0; i < vecs; i++) {
-                        __m256 column = last < VEC ? vec_load_part(b, dtype, last)
-                                                   : vec_load_with(b + (size_t)i * VEC * size, dtype, spare);
+                        vec column = last < VEC ? vec_load_part(b, dtype, last)
+                                                : vec_load_with(b + (size_t)i * VEC * size, dtype, spare);
 
                         VEC_UNROLL
                         for (int j = 0; j < rows; j++)
-                                acc[j][i] = _mm256_fmadd_ps(by[j], column, acc[j][i]);
+                                acc[j][i] = vec_fma(by[j], column, acc[j][i]);
                 }
         }
         VEC_UNROLL
@@ -189,9 +224,9 @@ VEC_INLINE void sums_tile(const enum dyn_dtype dtype, const bool spare, const in
                 float *at = y + (size_t)j * s->y_step + (size_t)i * VEC;
 
                 if (last < VEC)
-                        vec_store_part(at, _mm256_fmadd_ps(scale, acc[j][i], vec_load_part(at, DYN_F32, last)), last);
+                        vec_store_part(at, vec_fma(scale, acc[j][i], vec_load_part(at, DYN_F32, last)), last);
                 else
-                        _mm256_storeu_ps(at, _mm256_fmadd_ps(scale, acc[j][i], _mm256_loadu_ps(at)));
+                        vec_write(at, vec_fma(scale, acc[j][i], vec_read(at)));
         }
 }
 
@@ -210,53 +245,38 @@ VEC_INLINE void sums_rows(
                 sums_tile(dtype, spare, 1, rows, s, o, n_out - o, row);
 }
 
-// The functions for one dtype. Each tile size has one of its own, lest what one keeps in a register is missing in
-// another.
-#define TILES(dtype, dots1, dots2, dots3, dots4, sums1, sums2, sums3)                                                  \
-        static __attribute__((noinline)) void dots1(const struct tile_dots *d)                                         \
+// Each tile has a function of its own, lest what one keeps in a register is missing in another.
+#define DOTS(dtype, rows, outs)                                                                                        \
+        static __attribute__((noinline)) void dots_##dtype##_##rows(const struct tile_dots *d)                         \
         {                                                                                                              \
-                dots_all(dtype, 4, 1, d);                                                                              \
-        }                                                                                                              \
-        static __attribute__((noinline)) void dots2(const struct tile_dots *d)                                         \
-        {                                                                                                              \
-                dots_all(dtype, 4, 2, d);                                                                              \
-        }                                                                                                              \
-        static __attribute__((noinline)) void dots3(const struct tile_dots *d)                                         \
-        {                                                                                                              \
-                dots_all(dtype, 4, 3, d);                                                                              \
-        }                                                                                                              \
-        static __attribute__((noinline)) void dots4(const struct tile_dots *d)                                         \
-        {                                                                                                              \
-                dots_all(dtype, 3, 4, d);                                                                              \
-        }                                                                                                              \
-        static __attribute__((noinline)) void sums1(const struct tile_sums *s, size_t row)                             \
-        {                                                                                                              \
-                sums_rows(dtype, 8, 1, s, row);                                                                        \
-        }                                                                                                              \
-        static __attribute__((noinline)) void sums2(const struct tile_sums *s, size_t row)                             \
-        {                                                                                                              \
-                sums_rows(dtype, 4, 2, s, row);                                                                        \
-        }                                                                                                              \
-        static __attribute__((noinline)) void sums3(const struct tile_sums *s, size_t row)                             \
-        {                                                                                                              \
-                sums_rows(dtype, 4, 3, s, row);                                                                        \
+                dots_all(dtype, outs, rows, d);                                                                        \
         }
+DOTS_TILES(DOTS, DYN_F32)
+DOTS_TILES(DOTS, DYN_F16)
+DOTS_TILES(DOTS, DYN_BF16)
 
-TILES(DYN_F32, dots1_f32, dots2_f32, dots3_f32, dots4_f32, sums1_f32, sums2_f32, sums3_f32)
-TILES(DYN_F16, dots1_f16, dots2_f16, dots3_f16, dots4_f16, sums1_f16, sums2_f16, sums3_f16)
-TILES(DYN_BF16, dots1_bf16, dots2_bf16, dots3_bf16, dots4_bf16, sums1_bf16, sums2_bf16, sums3_bf16)
+#define SUMS(dtype, rows, vecs)                                                                                        \
+        static __attribute__((noinline)) void sums_##dtype##_##rows(const struct tile_sums *s, size_t row)             \
+        {                                                                                                              \
+                sums_rows(dtype, vecs, rows, s, row);                                                                  \
+        }
+SUMS_TILES(SUMS, DYN_F32)
+SUMS_TILES(SUMS, DYN_F16)
+SUMS_TILES(SUMS, DYN_BF16)
 
-// By the rows of x; more than four go in fours.
+// By rows.
+#define DOTS_NAME(dtype, rows, outs) dots_##dtype##_##rows,
 static void (*const dots_of[][DOTS_ROWS])(const struct tile_dots *) = {
-        [DYN_F32] = {dots1_f32, dots2_f32, dots3_f32, dots4_f32},
-        [DYN_F16] = {dots1_f16, dots2_f16, dots3_f16, dots4_f16},
-        [DYN_BF16] = {dots1_bf16, dots2_bf16, dots3_bf16, dots4_bf16},
+        [DYN_F32] = {DOTS_TILES(DOTS_NAME, DYN_F32)},
+        [DYN_F16] = {DOTS_TILES(DOTS_NAME, DYN_F16)},
+        [DYN_BF16] = {DOTS_TILES(DOTS_NAME, DYN_BF16)},
 };
 
+#define SUMS_NAME(dtype, rows, vecs) sums_##dtype##_##rows,
 static void (*const sums_of[][SUMS_ROWS])(const struct tile_sums *, size_t row) = {
-        [DYN_F32] = {sums1_f32, sums2_f32, sums3_f32},
-        [DYN_F16] = {sums1_f16, sums2_f16, sums3_f16},
-        [DYN_BF16] = {sums1_bf16, sums2_bf16, sums3_bf16},
+        [DYN_F32] = {SUMS_TILES(SUMS_NAME, DYN_F32)},
+        [DYN_F16] = {SUMS_TILES(SUMS_NAME, DYN_F16)},
+        [DYN_BF16] = {SUMS_TILES(SUMS_NAME, DYN_BF16)},
 };
 
 void tile_dots(enum dyn_dtype dtype, const struct tile_dots *d)

@@ -1,12 +1,13 @@
 // The two inner loops that gemm, low-rank patches and attention are made of: dot products of rows with rows, and sums
-// of scaled rows. Each output is accumulated in an order of its own that its length alone fixes: eight lanes in steps
-// of eight and one tree for dots, term by term for sums; so neither the tile that an output falls in nor the rows
+// of scaled rows. Each output is accumulated in an order of its own that its length alone fixes: VEC lanes in steps
+// of VEC and one tree for dots, term by term for sums; so neither the tile that an output falls in nor the rows
 // beside it show in its bits. Matrices are of a plain dtype and need not be aligned beyond their element.
 #ifndef DYNLORA_KERNELS_CPU_TILE_H
 #define DYNLORA_KERNELS_CPU_TILE_H
 
 #include <stddef.h>
 
+#include "cpu/isa.h"
 #include "dynlora/tensor.h"
 
 // y[t][o] = w[o] . x[t] for o < n_out, t < n_rows.

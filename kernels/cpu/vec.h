@@ -1,9 +1,20 @@
-// Vectors of eight floats (AVX2, FMA, F16C): loads that widen the 16-bit types, sums of lanes in one fixed order, exp.
-// For the files of the fast backend alone, which are compiled for these instructions.
+// Vectors of VEC floats, for the files of the fast backend alone, which are compiled once for each instruction set.
+// This page says what there is for all of them; vec_avx2.h, vec_avx512.h and vec_neon.h say how, and give:
+//
+//   vec, vec_ints, VEC                     VEC floats, or as many int32_t; + - * / & < and casts are the compiler's
+//   vec_set1, vec_read, vec_write          one float in every lane; VEC floats from and to memory, aligned to nothing
+//   vec_read_f16, vec_read_bf16            VEC elements of memory, widened
+//   vec_write_f16, vec_write_i8            VEC elements to memory, rounded to the nearest even; integers saturate
+//   vec_put_halves                         2 VEC elements of a 16-bit type, rounded to the nearest even, on a line's
+//                                          half or whole of their own; past the caches if told so and if there is a way
+//   vec_put, vec_fence                     the same for floats; what went past the caches is seen after the fence
+//   vec_fma, vec_fms, vec_fnma             a b + c, a b - c, c - a b, rounded once
+//   vec_max, vec_min, vec_round            where b is NaN so is the result; to the nearest even integer
+//   vec_sum4                               the sums of the lanes of four vectors, each in one fixed order
+//   vec_largest, vec_ints_max, ..._largest the largest lane; lane by lane; the largest lane
 #ifndef DYNLORA_KERNELS_CPU_VEC_H
 #define DYNLORA_KERNELS_CPU_VEC_H
 
-#include <immintrin.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -11,12 +22,7 @@
 
 #include "dynlora/tensor.h"
 
-#define VEC 8
-
 #define VEC_INLINE static inline __attribute__((always_inline))
-
-// Keeps gcc from turning a load that several products share back into a memory operand of each of them.
-#define VEC_PIN(v) __asm__("" : "+x"(v))
 
 // VEC_UNROLL comes before loops over the registers of a tile: unrolled early they stay in registers. VEC_KEEP_LOOP
 // before a loop that would need more registers unrolled.
@@ -28,38 +34,47 @@
 #define VEC_KEEP_LOOP _Pragma("GCC unroll 1")
 #endif
 
-static const int8_t vec_bf16_order[32] __attribute__((aligned(32))) = {-1, -1, 0, 1, -1, -1, 2, 3, -1, -1, 4, 5, -1, -1,
-        6, 7, -1, -1, 8, 9, -1, -1, 10, 11, -1, -1, 12, 13, -1, -1, 14, 15};
+#if defined __aarch64__
+#include "cpu/vec_neon.h"
+#elif defined __AVX512F__
+#include "cpu/vec_avx512.h"
+#else
+#include "cpu/vec_avx2.h"
+#endif
+
+// Keeps gcc from turning a load that several products share back into a memory operand of each of them.
+#define VEC_PIN(v) __asm__("" : VEC_REGISTER(v))
 
 VEC_INLINE size_t vec_bytes(enum dyn_dtype dtype)
 {
         return dtype == DYN_F32 ? sizeof(float) : sizeof(uint16_t);
 }
 
-// Eight elements from p on. bfloat16: both halves get all eight, then one shuffle puts each element over zeros; its
-// order is an operand in memory unless the caller can spare a register for it.
-VEC_INLINE __m256 vec_load_with(const void *p, enum dyn_dtype dtype, const bool spare)
+VEC_INLINE void vec_fetch(const void *p)
 {
-        if (dtype == DYN_F32)
-                return _mm256_loadu_ps(p);
-        if (dtype == DYN_F16)
-                return _mm256_cvtph_ps(_mm_loadu_si128(p));
-        __m256i both = _mm256_broadcastsi128_si256(_mm_loadu_si128(p));
-
-        if (spare)
-                both = _mm256_shuffle_epi8(both, _mm256_load_si256((const __m256i *)vec_bf16_order));
-        else
-                __asm__("vpshufb %1, %0, %0" : "+x"(both) : "m"(vec_bf16_order));
-        return _mm256_castsi256_ps(both);
+        __builtin_prefetch(p, 0, 3);
 }
 
-VEC_INLINE __m256 vec_load(const void *p, enum dyn_dtype dtype)
+VEC_INLINE vec vec_zero(void)
+{
+        return (vec){0};
+}
+
+// VEC elements from p on. spare: the caller has a register left, for what the load may want to keep.
+VEC_INLINE vec vec_load_with(const void *p, enum dyn_dtype dtype, const bool spare)
+{
+        if (dtype == DYN_F32)
+                return vec_read(p);
+        return dtype == DYN_F16 ? vec_read_f16(p) : vec_read_bf16(p, spare);
+}
+
+VEC_INLINE vec vec_load(const void *p, enum dyn_dtype dtype)
 {
         return vec_load_with(p, dtype, true);
 }
 
-// The first n < 8 elements, zeros behind them; reads nothing beyond.
-VEC_INLINE __m256 vec_load_part(const void *p, enum dyn_dtype dtype, size_t n)
+// The first n < VEC elements, zeros behind them; reads nothing beyond.
+VEC_INLINE vec vec_load_part(const void *p, enum dyn_dtype dtype, size_t n)
 {
         float padded[VEC] = {0};
 
@@ -67,59 +82,62 @@ VEC_INLINE __m256 vec_load_part(const void *p, enum dyn_dtype dtype, size_t n)
         return vec_load_with(padded, dtype, false);
 }
 
-VEC_INLINE void vec_store_part(float *p, __m256 v, size_t n)
+VEC_INLINE void vec_store_part(float *p, vec v, size_t n)
 {
         float whole[VEC];
 
-        _mm256_storeu_ps(whole, v);
+        vec_write(whole, v);
         memcpy(p, whole, n * sizeof *p);
 }
 
-// The four sums of the lanes of a, b, c and d, each as ((0 + 1) + (2 + 3)) + ((4 + 5) + (6 + 7)).
-VEC_INLINE __m128 vec_sum4(__m256 a, __m256 b, __m256 c, __m256 d)
+VEC_INLINE float vec_sum(vec a)
 {
-        __m256 sums = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
+        float sums[4];
 
-        return _mm_add_ps(_mm256_castps256_ps128(sums), _mm256_extractf128_ps(sums, 1));
+        vec_sum4(sums, a, a, a, a);
+        return sums[0];
 }
 
-VEC_INLINE float vec_sum(__m256 a)
+// The first n lanes, zeros behind them.
+VEC_INLINE vec vec_first(vec v, int n)
 {
-        return _mm_cvtss_f32(vec_sum4(a, a, a, a));
+        static const int32_t numbers[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+        vec_ints lanes;
+
+        memcpy(&lanes, numbers, sizeof lanes);
+        return (vec)((vec_ints)v & (lanes < n));
 }
 
-VEC_INLINE float vec_max(__m256 a)
+// The magnitudes' bits, which compare as they do; NaN is above infinity.
+VEC_INLINE vec_ints vec_magnitude(vec v)
 {
-        __m128 m = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
-
-        m = _mm_max_ps(m, _mm_movehl_ps(m, m));
-        return _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
+        return (vec_ints)v & 0x7fffffff;
 }
 
 // e^x within 2 units in the last place; 0 below -87, x is held to 88 above, NaN stays NaN. x = n ln 2 + r with |r| <=
 // ln 2 / 2; e^r by its Taylor polynomial of degree 7, whose remainder is below 2^-27; ln 2 in two parts, the first
 // exact in products with n (Cody and Waite, "Software Manual for the Elementary Functions", 1980).
-VEC_INLINE __m256 vec_exp(__m256 x)
+VEC_INLINE vec vec_exp(vec x)
 {
-        __m256 inside = _mm256_cmp_ps(x, _mm256_set1_ps(-87.0f), _CMP_NLT_UQ);
+        vec_ints outside = x < -87.0f;
 
-        x = _mm256_min_ps(_mm256_set1_ps(88.0f), _mm256_max_ps(_mm256_set1_ps(-87.0f), x));
-        __m256 n = _mm256_round_ps(_mm256_mul_ps(x, _mm256_set1_ps(0x1.715476p+0f)), _MM_FROUND_TO_NEAREST_INT);
-        __m256 r = _mm256_fnmadd_ps(n, _mm256_set1_ps(0x1.62e4p-1f), x);
+        x = vec_min(vec_set1(88.0f), vec_max(vec_set1(-87.0f), x));
+        vec n = vec_round(x * 0x1.715476p+0f);
+        vec r = vec_fnma(n, vec_set1(0x1.62e4p-1f), x);
 
-        r = _mm256_fnmadd_ps(n, _mm256_set1_ps(0x1.7f7d1cp-20f), r);
-        __m256 e = _mm256_set1_ps(1.0f / 5040);
+        r = vec_fnma(n, vec_set1(0x1.7f7d1cp-20f), r);
+        vec e = vec_set1(1.0f / 5040);
 
-        e = _mm256_fmadd_ps(e, r, _mm256_set1_ps(1.0f / 720));
-        e = _mm256_fmadd_ps(e, r, _mm256_set1_ps(1.0f / 120));
-        e = _mm256_fmadd_ps(e, r, _mm256_set1_ps(1.0f / 24));
-        e = _mm256_fmadd_ps(e, r, _mm256_set1_ps(1.0f / 6));
-        e = _mm256_fmadd_ps(e, r, _mm256_set1_ps(0.5f));
-        e = _mm256_fmadd_ps(e, r, _mm256_set1_ps(1.0f));
-        e = _mm256_fmadd_ps(e, r, _mm256_set1_ps(1.0f));
-        __m256i power = _mm256_slli_epi32(_mm256_cvtps_epi32(n), 23);
+        e = vec_fma(e, r, vec_set1(1.0f / 720));
+        e = vec_fma(e, r, vec_set1(1.0f / 120));
+        e = vec_fma(e, r, vec_set1(1.0f / 24));
+        e = vec_fma(e, r, vec_set1(1.0f / 6));
+        e = vec_fma(e, r, vec_set1(0.5f));
+        e = vec_fma(e, r, vec_set1(1.0f));
+        e = vec_fma(e, r, vec_set1(1.0f));
+        vec_ints power = __builtin_convertvector(n, vec_ints) << 23;
 
-        return _mm256_and_ps(inside, _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(e), power)));
+        return (vec)(((vec_ints)e + power) & ~outside);
 }
 
 #endif

@@ -7,7 +7,8 @@
 
 static const struct conf_choice weights[] = {
         {"auto", DYN_WEIGHTS_AUTO}, {"native", DYN_WEIGHTS_NATIVE}, {"bf16", DYN_WEIGHTS_BF16}, {NULL, 0}};
-static const struct conf_choice backends[] = {{"auto", 0}, {"cpu", 0}, {"plain", 0}, {NULL, 0}};
+static const struct conf_choice backends[] = {
+        {"auto", 0}, {"cpu", 0}, {"cpu-avx512", 0}, {"cpu-avx2", 0}, {"cpu-neon", 0}, {"plain", 0}, {NULL, 0}};
 static const struct conf_choice kv_dtypes[] = {{"f32", DYN_F32}, {"f16", DYN_F16}, {NULL, 0}};
 static const struct conf_choice merges[] = {
         {"auto", DYN_MERGE_AUTO}, {"never", DYN_MERGE_NEVER}, {"always", DYN_MERGE_ALWAYS}, {NULL, 0}};
@@ -82,7 +83,7 @@ static const struct conf_row rows[] = {
          "After SIGTERM, running requests may take so long to end. 0 is as long as they need.", .max = A_DAY},
 
         {"backend", CONF_STRING, AT(backend), "auto", NULL,
-         "What computes: auto picks the fastest of this machine, plain is the slow reference.",
+         "What computes: auto and cpu pick the fastest of this machine, plain is the slow reference.",
          .choices = backends, .group = "Engine"},
         {"threads", CONF_INT, AT(threads), "0", "N",
          "CPU threads of the engine. 0 is one for each core.", .max = 1024},

@@ -1,5 +1,5 @@
 // Times the operations of the CPU backend beside what this machine can do: how fast its threads read memory together,
-// and how many fused multiply-adds they do. Not a test: `bench_kernels [threads] [bf16|q4_0|...]
+// and how many fused multiply-adds they do. Not a test: `bench_kernels [threads] [bf16|q4_0|...] [backend]
 // [merge|step|gemm|attention]` prints tables, all of them or the one that is named.
 #include <stdio.h>
 #include <stdlib.h>
@@ -646,11 +646,11 @@ int main(int argc, char **argv)
         setvbuf(stdout, NULL, _IOLBF, 0);
         if (options.n_threads <= 0)
                 options.n_threads = team_cores();
-        ops = dyn_backend_find("auto");
-        if (ops->open(&dev, &options, NULL) != DYN_OK)
+        ops = dyn_backend_find(argc > 3 ? argv[3] : "auto", NULL);
+        if (ops == NULL || ops->open(&dev, &options, NULL) != DYN_OK)
                 return 1;
         for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
-                if (argc <= 3 || strcmp(argv[3], tables[i].name) == 0)
+                if (argc <= 4 || strcmp(argv[4], tables[i].name) == 0)
                         tables[i].run(dtype, options.n_threads);
         ops->close(dev);
         return 0;

@@ -222,7 +222,7 @@ static void open_all(struct cycles *c, const char *path, char **folders, int n)
 {
         struct dyn_error err;
         struct model_options o = {
-                .path = path, .ops = dyn_backend_find("auto"), .step_tokens = N_ROWS, .max_logit_rows = N_ROWS};
+                .path = path, .ops = dyn_backend_at(0), .step_tokens = N_ROWS, .max_logit_rows = N_ROWS};
 
         must(model_open(&c->m, &o, &err), &err);
         must(model_kv_create(c->m, 1, DYN_F32, &c->kv, &err), &err);

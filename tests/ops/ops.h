@@ -16,8 +16,19 @@
 
 #include "dynlora/backend.h"
 
-#define N_BACKENDS 2
-static const char *const ops_backends[N_BACKENDS] = {"plain", "cpu"};
+// The backends that this machine can run: ops_backend(0), 1, ... until NULL.
+static inline const char *ops_backend(int b)
+{
+        const struct dyn_backend_ops *ops = dyn_backend_at(b);
+
+        return ops ? ops->name : NULL;
+}
+
+// Whether it is one that plain is the oracle of.
+static inline bool ops_fast(int b)
+{
+        return strncmp(ops_backend(b), "cpu-", 4) == 0;
+}
 
 #define N_DTYPES 3
 static const enum dyn_dtype ops_dtypes[N_DTYPES] = {DYN_F32, DYN_F16, DYN_BF16};
@@ -120,7 +131,7 @@ struct ops {
 
 static inline struct ops ops_open(const char *backend, int n_threads)
 {
-        struct ops o = {.ops = dyn_backend_find(backend)};
+        struct ops o = {.ops = dyn_backend_find(backend, NULL)};
         struct dyn_device_options options = {
                 .n_threads = n_threads, .max_rows = 128, .max_width = 4096, .max_context = 4096};
 

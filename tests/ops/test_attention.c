@@ -183,10 +183,10 @@ static void equals_the_plain_loop_for_every_grouping_and_length(void **state)
 {
         static const int lengths[] = {1, 15, 16, 17, 40, 255, 256, 257, 530};
 
-        for (int b = 0; b < N_BACKENDS; b++)
+        for (int b = 0; ops_backend(b); b++)
                 for (int i = 0; i < N_MODELS; i++)
                         for (int n = 0; n < 9; n += ops_pick(1, 4)) {
-                                struct cache c = cache(ops_backends[b], 2, models[i], 40);
+                                struct cache c = cache(ops_backend(b), 2, models[i], 40);
                                 struct sequence s = sequence(models[i], lengths[n]);
                                 float *out = ops_floats((size_t)(s.n * models[i].n_heads * models[i].head_dim));
 
@@ -201,18 +201,18 @@ static void equals_the_plain_loop_for_every_grouping_and_length(void **state)
 
 static void row_has_the_same_bits_however_its_sequence_was_cut(void **state)
 {
-        for (int b = 0; b < N_BACKENDS; b++)
+        for (int b = 0; ops_backend(b); b++)
                 for (int i = 0; i < N_MODELS; i += 2) {
                         struct sequence s = sequence(models[i], i ? 290 : 600);
                         size_t n = (size_t)(s.n * models[i].n_heads * models[i].head_dim);
                         float *whole = ops_floats(n), *out = ops_floats(n);
-                        struct cache one = cache(ops_backends[b], 1, models[i], 40);
+                        struct cache one = cache(ops_backend(b), 1, models[i], 40);
 
                         take_pages(&one, &s);
                         run(&one, &s, whole, 0, s.n);
                         cache_free(&one);
                         for (int n_threads = 1; n_threads <= 3; n_threads++) {
-                                struct cache c = cache(ops_backends[b], n_threads, models[i], 40);
+                                struct cache c = cache(ops_backend(b), n_threads, models[i], 40);
 
                                 take_pages(&c, &s);
                                 for (int from = 0, rows; from < s.n; from += rows) {
@@ -236,9 +236,9 @@ static void row_has_the_same_bits_beside_other_sequences(void **state)
         struct model m = models[0];
         size_t width = (size_t)(m.n_heads * m.head_dim);
 
-        for (int b = 0; b < N_BACKENDS; b++)
+        for (int b = 0; ops_backend(b); b++)
                 for (int n_threads = 1; n_threads <= 3; n_threads++) {
-                        struct cache c = cache(ops_backends[b], n_threads, m, 100);
+                        struct cache c = cache(ops_backend(b), n_threads, m, 100);
                         struct sequence s[5];
                         struct dyn_span spans[5];
                         float *alone[5], *q = ops_floats(42 * width), *out = ops_floats(42 * width);

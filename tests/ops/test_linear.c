@@ -93,7 +93,7 @@ static void check(const struct ops *o, struct layer *l, int n_parts, const float
                 ops_same(l[i].found, l[i].expected, (size_t)n_rows * (size_t)l[i].weight.n_out);
 }
 
-static void gives_the_bits_of_gemm_and_lowrank(void **state)
+static void every_layer(const char *backend)
 {
         static const int widths[] = {1, 63, 64, 65, 200, 577};
         static const int inputs[] = {32, 96, 608};
@@ -102,11 +102,9 @@ static void gives_the_bits_of_gemm_and_lowrank(void **state)
         for (int threads = 1; threads <= 3; threads++)
                 for (int d = 0; d < 4; d++)
                         for (int i = 0; i < 3; i++) {
-                                struct ops o = ops_open("cpu", threads);
+                                struct ops o = ops_open(backend, threads);
                                 struct layer l[DYN_MAX_PARTS];
 
-                                if (o.ops->linear == NULL)
-                                        skip();
                                 for (int k = 0; k < DYN_MAX_PARTS; k++)
                                         open_layer(&l[k], &o, weight_dtypes[(d + k / 3) % 4], widths[ops_random() % 6],
                                                 inputs[i]);
@@ -119,16 +117,20 @@ static void gives_the_bits_of_gemm_and_lowrank(void **state)
         test_free(x);
 }
 
-// More rows and ranks than the scratch has room for.
-static void what_does_not_fit_the_scratch_gives_the_same_bits(void **state)
+static void gives_the_bits_of_gemm_and_lowrank(void **state)
 {
-        struct ops o = ops_open("cpu", 2);
+        for (int b = 0; ops_backend(b); b++)
+                if (dyn_backend_at(b)->linear)
+                        every_layer(ops_backend(b));
+}
+
+static void more_than_the_scratch(const char *backend)
+{
+        struct ops o = ops_open(backend, 2);
         struct layer l;
         int n_rows = 8192;
         float *x = ops_floats((size_t)n_rows * 32);
 
-        if (o.ops->linear == NULL)
-                skip();
         open_layer(&l, &o, DYN_BF16, 3, 32);
         test_free(l.expected);
         test_free(l.found);
@@ -142,6 +144,14 @@ static void what_does_not_fit_the_scratch_gives_the_same_bits(void **state)
         close_layer(&l, &o);
         ops_close(&o);
         test_free(x);
+}
+
+// More rows and ranks than the scratch has room for.
+static void what_does_not_fit_the_scratch_gives_the_same_bits(void **state)
+{
+        for (int b = 0; ops_backend(b); b++)
+                if (dyn_backend_at(b)->linear)
+                        more_than_the_scratch(ops_backend(b));
 }
 
 int main(void)

@@ -1,6 +1,8 @@
 // A device's memory, the 16-bit formats of the KV cache, and the table of backends.
 #include "ops.h"
 
+#include <stdio.h>
+
 #include "cpu/half.h"
 #include "cpu/pool.h"
 
@@ -8,8 +10,8 @@ static void alloc_gives_aligned_zeros_of_every_size(void **state)
 {
         static const size_t sizes[] = {0, 1, 63, 4096, 1 << 20, 5000001};
 
-        for (int b = 0; b < N_BACKENDS; b++) {
-                struct ops o = ops_open(ops_backends[b], 1);
+        for (int b = 0; ops_backend(b); b++) {
+                struct ops o = ops_open(ops_backend(b), 1);
 
                 for (int i = 0; i < 6; i++) {
                         char *p = o.ops->alloc(o.dev, sizes[i]);
@@ -117,31 +119,32 @@ static void halves_narrow_to_the_nearest_even(void **state)
 
 static void kv_write_narrows_alike_on_every_backend(void **state)
 {
-        enum { ROWS = 20, DIM = 10 };
+        enum { ROWS = 20, DIM = 22 };
         float *k = ops_floats(ROWS * DIM), *v = ops_floats(ROWS * DIM);
         int32_t pages[2] = {1, 0};
         struct dyn_span span = {.n_rows = ROWS, .pages = pages};
-        uint16_t *found[N_BACKENDS][2];
-        struct ops o[N_BACKENDS];
+        uint16_t found[2][2 * 16 * DIM], expected[2][2 * 16 * DIM] = {0};
 
-        for (int i = 0; i < ROWS * DIM; i++)
+        for (int i = 0; i < ROWS * DIM; i++) {
+                int at = i < 16 * DIM ? i + 16 * DIM : i - 16 * DIM;
+
                 k[i] *= i % 5 ? 1 : 1e5f;
-        for (int b = 0; b < N_BACKENDS; b++) {
-                struct dyn_kv kv = {.dtype = DYN_F16, .n_layers = 1, .n_pages = 2, .n_kv_heads = 1, .head_dim = DIM};
-
-                o[b] = ops_open(ops_backends[b], 1);
-                kv.k = found[b][0] = o[b].ops->alloc(o[b].dev, 2 * 16 * DIM * 2);
-                kv.v = found[b][1] = o[b].ops->alloc(o[b].dev, 2 * 16 * DIM * 2);
-                o[b].ops->kv_write(o[b].dev, &kv, 0, k, v, &span, 1);
-                for (int i = 0; i < ROWS * DIM; i++)
-                        assert_int_equal(found[b][1][i < 16 * DIM ? i + 16 * DIM : i - 16 * DIM], half_to_f16(v[i]));
+                expected[0][at] = half_to_f16(k[i]);
+                expected[1][at] = half_to_f16(v[i]);
         }
-        assert_memory_equal(found[0][0], found[1][0], 2 * 16 * DIM * 2);
-        assert_memory_equal(found[0][1], found[1][1], 2 * 16 * DIM * 2);
-        for (int b = 0; b < N_BACKENDS; b++) {
-                o[b].ops->free(o[b].dev, found[b][0]);
-                o[b].ops->free(o[b].dev, found[b][1]);
-                ops_close(&o[b]);
+        for (int b = 0; ops_backend(b); b++) {
+                struct dyn_kv kv = {.dtype = DYN_F16, .n_layers = 1, .n_pages = 2, .n_kv_heads = 1, .head_dim = DIM};
+                struct ops o = ops_open(ops_backend(b), 1);
+
+                kv.k = o.ops->alloc(o.dev, sizeof found[0]);
+                kv.v = o.ops->alloc(o.dev, sizeof found[1]);
+                o.ops->kv_write(o.dev, &kv, 0, k, v, &span, 1);
+                o.ops->download(o.dev, found[0], kv.k, sizeof found[0]);
+                o.ops->download(o.dev, found[1], kv.v, sizeof found[1]);
+                assert_memory_equal(found, expected, sizeof found);
+                o.ops->free(o.dev, kv.k);
+                o.ops->free(o.dev, kv.v);
+                ops_close(&o);
         }
         test_free(k);
         test_free(v);
@@ -149,11 +152,59 @@ static void kv_write_narrows_alike_on_every_backend(void **state)
 
 static void backends_are_found_by_name_alone(void **state)
 {
-        assert_string_equal(dyn_backend_find("plain")->name, "plain");
-        assert_string_equal(dyn_backend_find("cpu")->name, "cpu");
-        assert_ptr_equal(dyn_backend_find("auto"), dyn_backend_find("cpu"));
-        assert_null(dyn_backend_find("abacus"));
-        assert_null(dyn_backend_find(""));
+        const struct dyn_backend_ops *best = dyn_backend_at(0);
+
+        assert_string_equal(dyn_backend_find("plain", NULL)->name, "plain");
+        assert_ptr_equal(dyn_backend_find("auto", NULL), best);
+        assert_ptr_equal(dyn_backend_find("cpu", NULL), best);
+        for (int b = 0; ops_backend(b); b++)
+                assert_ptr_equal(dyn_backend_find(ops_backend(b), NULL), dyn_backend_at(b));
+        for (int b = 0; b < 3; b++) {
+                static const char *const names[] = {"abacus", "", "cpu-"};
+                char expected[64];
+                struct dyn_error err;
+
+                assert_null(dyn_backend_find(names[b], &err));
+                snprintf(expected, sizeof expected, "this build has no backend \"%s\"", names[b]);
+                assert_string_equal(err.text, expected);
+        }
+}
+
+// What the processor says of itself is the system's word here: /proc/cpuinfo.
+static void backend_that_the_processor_cannot_run_is_refused_with_what_it_lacks(void **state)
+{
+        static const struct {
+                const char *name, *flags[4], *needs;
+        } sets[] = {{"cpu-avx512", {"avx512f", "avx512bw", "avx512dq", "avx512vl"}, "AVX-512 F, BW, DQ and VL"},
+                {"cpu-avx2", {"avx2", "fma", "f16c", "avx"}, "AVX2 and FMA"}};
+        char line[8192] = "";
+        FILE *f = fopen("/proc/cpuinfo", "r");
+
+        assert_non_null(f);
+        while (fgets(line, sizeof line, f) && strncmp(line, "flags", 5) != 0)
+                continue;
+        fclose(f);
+        if (strncmp(line, "flags", 5) != 0)
+                skip();
+        for (char *c = line; *c; c++)
+                *c = *c == '\n' ? ' ' : *c;
+        for (int i = 0; i < 2; i++) {
+                bool runs = true;
+                struct dyn_error err;
+
+                for (int k = 0; k < 4; k++) {
+                        char flag[16];
+
+                        snprintf(flag, sizeof flag, " %s ", sets[i].flags[k]);
+                        runs &= strstr(line, flag) != NULL;
+                }
+                assert_int_equal(dyn_backend_find(sets[i].name, &err) != NULL, runs);
+                if (!runs) {
+                        assert_int_equal(err.status, DYN_UNSUPPORTED);
+                        assert_non_null(strstr(err.text, sets[i].name));
+                        assert_non_null(strstr(err.text, sets[i].needs));
+                }
+        }
 }
 
 int main(void)
@@ -167,6 +218,7 @@ int main(void)
                 cmocka_unit_test(halves_narrow_to_the_nearest_even),
                 cmocka_unit_test(kv_write_narrows_alike_on_every_backend),
                 cmocka_unit_test(backends_are_found_by_name_alone),
+                cmocka_unit_test(backend_that_the_processor_cannot_run_is_refused_with_what_it_lacks),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

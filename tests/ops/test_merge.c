@@ -146,7 +146,7 @@ static void equals_the_double_loop_rounded_once(void **state)
         static const int ranks[][MAX_TERMS] = {{0}, {1}, {16}, {13, 3}, {64}, {17, 40, 1}, {300}, {7, 256}};
         static const int shapes[][2] = {{0, 0}, {0, 0}, {70, 96}, {1, 1}, {2, 33}, {129, 544}};
 
-        for (int b = 0; b < N_BACKENDS; b++)
+        for (int b = 0; ops_backend(b); b++)
                 for (int d = 0; d < N_DTYPES * N_DTYPES; d++)
                         for (int i = 0; i < 8; i++) {
                                 const int *shape = shapes[(i + d) % 6];
@@ -154,7 +154,7 @@ static void equals_the_double_loop_rounded_once(void **state)
                                 int n_in = shape[1] ? shape[1] : ops_pick(1, 150);
                                 struct site s =
                                         site(ops_dtypes[d % N_DTYPES], ops_dtypes[d / N_DTYPES], n_out, n_in, ranks[i]);
-                                struct loaded l = load(ops_backends[b], 2, &s);
+                                struct loaded l = load(ops_backend(b), 2, &s);
 
                                 merge_all(&l);
                                 check(&l);
@@ -168,15 +168,15 @@ static void teams_of_every_size_give_the_same_bits(void **state)
         static const int shapes[][2] = {{1000, 576}, {701, 1003}};
         static const int ranks[MAX_TERMS] = {16, 5};
 
-        for (int b = 0; b < N_BACKENDS; b++)
+        for (int b = 0; ops_backend(b); b++)
                 for (int d = 0; d < 2 * N_DTYPES; d++) {
                         const int *shape = shapes[d / N_DTYPES];
                         struct site s = site(ops_dtypes[d % N_DTYPES], DYN_BF16, shape[0], shape[1], ranks);
-                        struct loaded one = load(ops_backends[b], 1, &s);
+                        struct loaded one = load(ops_backend(b), 1, &s);
 
                         merge_all(&one);
                         for (int n_threads = 2; n_threads <= 3; n_threads++) {
-                                struct loaded l = load(ops_backends[b], n_threads, &s);
+                                struct loaded l = load(ops_backend(b), n_threads, &s);
 
                                 merge_all(&l);
                                 assert_memory_equal(l.w.data, one.w.data, s.stored.t.bytes);
@@ -191,10 +191,10 @@ static void merge_over_a_merge_equals_a_fresh_one(void **state)
 {
         static const int ranks[MAX_TERMS] = {16, 9, 30};
 
-        for (int b = 0; b < N_BACKENDS; b++)
+        for (int b = 0; ops_backend(b); b++)
                 for (int d = 0; d < N_DTYPES; d++) {
                         struct site s = site(ops_dtypes[d], DYN_F16, 90, 160, ranks);
-                        struct loaded fresh = load(ops_backends[b], 1, &s), again = load(ops_backends[b], 1, &s);
+                        struct loaded fresh = load(ops_backend(b), 1, &s), again = load(ops_backend(b), 1, &s);
 
                         assert_int_equal(merge(&fresh, 1, 2, NULL), DYN_OK);
                         assert_int_equal(merge(&again, 0, 1, NULL), DYN_OK);
@@ -227,10 +227,10 @@ static void restore_gives_the_stored_bytes_and_answers_back(void **state)
 {
         static const int ranks[MAX_TERMS] = {16, 8};
 
-        for (int b = 0; b < N_BACKENDS; b++)
+        for (int b = 0; ops_backend(b); b++)
                 for (int d = 0; d < N_DTYPES; d++) {
                         struct site s = site(ops_dtypes[d], DYN_BF16, 131, 96, ranks);
-                        struct loaded l = load(ops_backends[b], 2, &s);
+                        struct loaded l = load(ops_backend(b), 2, &s);
                         float *x = ops_floats((size_t)(MAX_ROWS * s.n_in)), *before = product(&l, x);
                         size_t n = (size_t)(MAX_ROWS * s.n_out);
                         char *stored = test_malloc(s.stored.t.bytes);
@@ -313,7 +313,7 @@ static void sum_that_the_type_cannot_hold_is_refused_and_restored(void **state)
         static const int places[][2] = {{0, 0}, {98, 96}, {40, 63}, {64, 95}, {97, 3}};
         static const int ranks[MAX_TERMS] = {1};
 
-        for (int b = 0; b < N_BACKENDS; b++)
+        for (int b = 0; ops_backend(b); b++)
                 for (int d = 0; d < N_DTYPES; d++)
                         for (int i = 0; i < 5; i++) {
                                 struct site s = site(ops_dtypes[d], DYN_F32, 99, 97, ranks);
@@ -324,7 +324,7 @@ static void sum_that_the_type_cannot_hold_is_refused_and_restored(void **state)
                                         float add = more == 3 ? half_from_bits(0x7fffffff) : values[d][more] * sign;
 
                                         put(&s, o, k, values[d][0] * sign, add);
-                                        struct loaded l = load(ops_backends[b], 2, &s);
+                                        struct loaded l = load(ops_backend(b), 2, &s);
 
                                         if (more == 1) {
                                                 merge_all(&l);
@@ -373,10 +373,10 @@ static void merged_answers_are_those_of_the_patch_beside_it(void **state)
 {
         static const int ranks[MAX_TERMS] = {16, 5};
 
-        for (int b = 0; b < N_BACKENDS; b++)
+        for (int b = 0; ops_backend(b); b++)
                 for (int d = 0; d < N_DTYPES; d++) {
                         struct site s = site(ops_dtypes[d], DYN_BF16, 77, 130, ranks);
-                        struct loaded l = load(ops_backends[b], 2, &s);
+                        struct loaded l = load(ops_backend(b), 2, &s);
                         float *x = ops_floats((size_t)(MAX_ROWS * s.n_in)), *beside = product(&l, x);
 
                         merge_all(&l); // sets the patches of the terms too
@@ -403,7 +403,7 @@ static void quantised_matrix_merges_into_bf16(void **state)
         static const enum dyn_dtype dtypes[] = {DYN_Q4_0, DYN_Q4_1, DYN_Q8_0, DYN_Q4_K, DYN_Q6_K};
         static const int ranks[MAX_TERMS] = {16, 3};
 
-        for (int b = 0; b < N_BACKENDS; b++)
+        for (int b = 0; ops_backend(b); b++)
                 for (int d = 0; d < 5; d++) {
                         struct site s = site(DYN_F32, DYN_F16, 67, 1280, ranks);
                         size_t n = (size_t)s.n_out * (size_t)s.n_in, bytes = dyn_dtype_bytes(dtypes[d], (int64_t)n);
@@ -413,7 +413,7 @@ static void quantised_matrix_merges_into_bf16(void **state)
                         for (size_t i = 0; i < bytes; i++) // numbers below 2 wherever a scale in f16 may be
                                 blocks[i] = (uint8_t)(ops_random() & 0x3f);
                         quant_to_f32((float *)s.stored.t.data, dtypes[d], blocks, (int64_t)n);
-                        struct loaded wide = load(ops_backends[b], 2, &s), l = load(ops_backends[b], 2, &s);
+                        struct loaded wide = load(ops_backend(b), 2, &s), l = load(ops_backend(b), 2, &s);
 
                         merge_all(&wide);
                         l.o.ops->weight_free(l.o.dev, &l.w);

@@ -4,8 +4,9 @@
 
 #include "base/quant.h"
 
-#ifdef __x86_64__
-#include "cpu/fast.h"
+#if defined __x86_64__ || defined __aarch64__
+#include "cpu/quant_loops.h"
+#define FAST // there are backends that round activations
 #endif
 
 #define N_TYPES 5
@@ -152,7 +153,7 @@ static void plain_equals_the_loop_over_dequantised_weights(void **state)
         every_shape("plain", false);
 }
 
-static void row_has_the_same_bits_in_every_batch_and_team(void **state)
+static void row_alone_and_in_batches(const char *backend)
 {
         for (int d = 0; d < N_TYPES; d++)
                 for (int s = 0; s < 3; s++) {
@@ -160,13 +161,13 @@ static void row_has_the_same_bits_in_every_batch_and_team(void **state)
                         size_t n_out = (size_t)p.n_out;
                         float *alone = test_malloc(70 * n_out * sizeof *alone);
                         float *y = test_malloc(70 * n_out * sizeof *y);
-                        struct ops one = ops_open("cpu", 1);
+                        struct ops one = ops_open(backend, 1);
 
                         for (int i = 0; i < 70; i++)
                                 run(&one, &p, alone + (size_t)i * n_out, i, 1);
                         ops_close(&one);
                         for (int n_threads = 1; n_threads <= 3; n_threads++) {
-                                struct ops o = ops_open("cpu", n_threads);
+                                struct ops o = ops_open(backend, n_threads);
 
                                 for (int n_rows = 1; n_rows <= 70; n_rows += n_rows < 13 ? 1 : 19) {
                                         int first = ops_pick(0, 70 - n_rows);
@@ -182,11 +183,18 @@ static void row_has_the_same_bits_in_every_batch_and_team(void **state)
                 }
 }
 
+static void row_has_the_same_bits_in_every_batch_and_team(void **state)
+{
+        for (int b = 0; ops_backend(b); b++)
+                if (ops_fast(b))
+                        row_alone_and_in_batches(ops_backend(b));
+}
+
 static void embedding_is_the_row_as_its_format_defines_it(void **state)
 {
-        for (int b = 0; b < N_BACKENDS; b++)
+        for (int b = 0; ops_backend(b); b++)
                 for (int d = 0; d < N_TYPES; d++) {
-                        struct ops o = ops_open(ops_backends[b], 2);
+                        struct ops o = ops_open(ops_backend(b), 2);
                         struct product p = product(types[d], 50, some_width(types[d]), 1);
                         size_t n_in = (size_t)p.n_in;
                         int32_t ids[] = {49, 0, 17, 17};
@@ -204,10 +212,12 @@ static void embedding_is_the_row_as_its_format_defines_it(void **state)
                 }
 }
 
-#ifdef __x86_64__
+#ifdef FAST
 static void equals_the_loop_over_rounded_activations_at_every_shape(void **state)
 {
-        every_shape("cpu", true);
+        for (int b = 0; ops_backend(b); b++)
+                if (ops_fast(b))
+                        every_shape(ops_backend(b), true);
 }
 
 // Rounding moves each of n activations by up to half a step, evenly: a sum by sqrt(sum of (w * step)^2 / 12) in the
@@ -250,10 +260,10 @@ static void rounding_activations_costs_what_eight_bits_cost(void **state)
         }
 }
 
-static void largest_products_do_not_saturate(void **state)
+static void largest_products(const char *backend)
 {
         for (int d = 0; d < N_TYPES; d++) {
-                struct ops o = ops_open("cpu", 1);
+                struct ops o = ops_open(backend, 1);
                 struct product p = product(types[d], 64, 512, 8);
                 float *y = test_malloc(8 * 64 * sizeof *y);
 
@@ -267,10 +277,17 @@ static void largest_products_do_not_saturate(void **state)
         }
 }
 
-static void tiny_activations_are_zero_and_broken_ones_show(void **state)
+static void largest_products_do_not_saturate(void **state)
+{
+        for (int b = 0; ops_backend(b); b++)
+                if (ops_fast(b))
+                        largest_products(ops_backend(b));
+}
+
+static void tiny_and_broken_activations(const char *backend)
 {
         for (int d = 0; d < N_TYPES; d++) {
-                struct ops o = ops_open("cpu", 1);
+                struct ops o = ops_open(backend, 1);
                 struct product p = product(types[d], 9, 512, 4);
                 float y[4 * 9];
 
@@ -292,12 +309,35 @@ static void tiny_activations_are_zero_and_broken_ones_show(void **state)
         }
 }
 
-static void instructions_do_not_show_in_the_bits(void **state)
+static void tiny_activations_are_zero_and_broken_ones_show(void **state)
 {
-        quant_dots_of *loops[3];
-        int n_loops = fast_quant_dots(loops);
+        for (int b = 0; ops_backend(b); b++)
+                if (ops_fast(b))
+                        tiny_and_broken_activations(ops_backend(b));
+}
 
-        assert_true(loops[n_loops - 1] == quant_dots_avx2);
+// Any block of activations that quant_rows can make.
+static void random_block(struct quant_block *x)
+{
+        int sum[2] = {0};
+
+        for (int i = 0; i < BLOCK; i++) {
+                x->q[i] = (int8_t)ops_pick(-127, 127);
+                sum[i / (BLOCK / 2)] += x->q[i];
+        }
+        x->half[0] = (int16_t)sum[0];
+        x->half[1] = (int16_t)sum[1];
+        x->scale = fabsf(ops_value());
+        x->sum = x->scale * (float)(sum[0] + sum[1]);
+        x->sum8 = -8 * (sum[0] + sum[1]);
+}
+
+static void loops_do_not_show_in_the_bits(void **state)
+{
+        quant_dots_of *loops[QUANT_LOOPS];
+        int n_loops = quant_loops(loops);
+
+        assert_true(n_loops >= 1 && n_loops <= QUANT_LOOPS);
         for (int d = 0; d < N_TYPES; d++)
                 for (int n_rows = 1; n_rows <= 20; n_rows++) {
                         struct product p = product(types[d], some_height(), some_width(types[d]), n_rows);
@@ -312,7 +352,8 @@ static void instructions_do_not_show_in_the_bits(void **state)
                                 .n_out = p.n_out,
                                 .n_rows = n_rows};
 
-                        quant_rows(x, p.x, (size_t)n_rows * (size_t)p.n_in);
+                        for (size_t i = 0; i < (size_t)n_rows * n_blocks; i++)
+                                random_block(&x[i]);
                         for (int i = 0; i < n_loops; i++) {
                                 dots.y = i == 0 ? first : y;
                                 memset(dots.y, 0xff, n * sizeof *y);
@@ -324,6 +365,25 @@ static void instructions_do_not_show_in_the_bits(void **state)
                         test_free(first);
                         product_free(&p);
                 }
+}
+
+// Activations are rounded and summed alike whatever the vectors are.
+static void instructions_do_not_show_in_the_bits(void **state)
+{
+        for (int d = 0; d < N_TYPES; d++) {
+                struct product p = product(types[d], 97, some_width(types[d]), 9);
+                float y[9 * 97], first[9 * 97];
+
+                for (int b = 0; ops_backend(b); b++) {
+                        struct ops o = ops_open(ops_backend(b), 1);
+
+                        run(&o, &p, b == 0 ? first : y, 0, 9);
+                        if (b > 0 && ops_fast(b))
+                                ops_same(y, first, 9 * 97);
+                        ops_close(&o);
+                }
+                product_free(&p);
+        }
 }
 #endif
 
@@ -390,11 +450,12 @@ int main(void)
                 cmocka_unit_test(types_without_a_kernel_are_refused_by_name),
                 cmocka_unit_test(merge_makes_bf16_of_it_and_restore_brings_it_back),
                 cmocka_unit_test(row_has_the_same_bits_in_every_batch_and_team),
-#ifdef __x86_64__
+#ifdef FAST
                 cmocka_unit_test(equals_the_loop_over_rounded_activations_at_every_shape),
                 cmocka_unit_test(rounding_activations_costs_what_eight_bits_cost),
                 cmocka_unit_test(largest_products_do_not_saturate),
                 cmocka_unit_test(tiny_activations_are_zero_and_broken_ones_show),
+                cmocka_unit_test(loops_do_not_show_in_the_bits),
                 cmocka_unit_test(instructions_do_not_show_in_the_bits),
 #endif
         };

@@ -14,7 +14,7 @@ static enum dyn_status open_tiny(const struct tiny_model *t, struct dyn_error *e
         char *path = tiny_model_write(t);
         struct model *m = NULL;
         struct model_options o = {
-                .path = path, .ops = dyn_backend_find("plain"), .threads = 1, .step_tokens = 4, .max_logit_rows = 4};
+                .path = path, .ops = dyn_backend_find("plain", NULL), .threads = 1, .step_tokens = 4, .max_logit_rows = 4};
         enum dyn_status st = model_open(&m, &o, err);
 
         model_close(m);
@@ -105,7 +105,7 @@ static void a_path_that_is_not_there_is_said(void **state)
 {
         struct dyn_error err;
         struct model *m = NULL;
-        struct model_options o = {.path = "/nowhere/at/all", .ops = dyn_backend_find("plain")};
+        struct model_options o = {.path = "/nowhere/at/all", .ops = dyn_backend_find("plain", NULL)};
 
         assert_int_equal(model_open(&m, &o, &err), DYN_NOT_FOUND);
         assert_non_null(strstr(err.text, "/nowhere/at/all"));
