@@ -20,7 +20,7 @@ static bool has_avx512(void)
 
 static bool has_amx(void)
 {
-        return has_avx512() && amx_enable();
+        return has_avx512() && amx_dots_enable();
 }
 
 // F16C is older than AVX2, and no processor has one without the other.

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cpu/amx_rows.h"
+#include "cpu/amx_tiles.h"
 #include "cpu/lanes16.h"
 
 #define OUTS  16 // outputs of a tile of W
@@ -27,15 +28,6 @@
 
 #define SUM_BYTES (AMX_ROWS * sizeof(float)) // of a row of sums
 
-// What is read by tile instructions has to be written before: gcc's intrinsics don't say that they read memory.
-#define WRITTEN() __asm__ volatile("" ::: "memory")
-
-struct tile_config {
-        uint8_t palette, start_row, reserved[14];
-        uint16_t row_bytes[16];
-        uint8_t rows[16];
-};
-
 // Where a block of AMX_INS elements is: the first of the tiles of W, and a group of x.
 struct operands {
         const char *w, *x;
@@ -47,7 +39,7 @@ struct stream {
         const char *at, *end;
 };
 
-bool amx_enable(void)
+bool amx_dots_enable(void)
 {
         unsigned a, b, c, d;
         const long request_permission = 0x1023, tile_data = 18;
@@ -59,20 +51,14 @@ bool amx_enable(void)
 
 static void configure(int outs, int rows)
 {
-        struct tile_config c = {.palette = 1};
+        struct amx_shapes s = {0};
 
-        for (int i = C0; i <= C3; i++) {
-                c.rows[i] = (uint8_t)outs;
-                c.row_bytes[i] = (uint16_t)((size_t)rows * sizeof(float));
-        }
-        c.rows[W0] = (uint8_t)outs;
-        c.row_bytes[W0] = LINE;
-        for (int i = X0; i <= X2; i++) {
-                c.rows[i] = AMX_INS / 2;
-                c.row_bytes[i] = (uint16_t)((size_t)rows * sizeof(uint32_t));
-        }
-        WRITTEN();
-        _tile_loadconfig(&c);
+        for (int c = C0; c <= C3; c++)
+                amx_shapes_set(&s, c, outs, rows * (int)sizeof(float));
+        amx_shapes_set(&s, W0, outs, LINE);
+        for (int x = X0; x <= X2; x++)
+                amx_shapes_set(&s, x, AMX_INS / 2, rows * (int)sizeof(uint32_t));
+        amx_shapes_load(&s);
 }
 
 #define MEET(c, i)                                                                                                     \
@@ -123,7 +109,7 @@ VEC_INLINE void sum(const int tiles, struct operands o, int outs, int n, struct 
                 memcpy(last[i], o.w + (size_t)i * o.w_bytes, (size_t)n * sizeof **last);
         o.w = (const char *)last;
         o.w_bytes = sizeof *last;
-        WRITTEN();
+        AMX_WRITTEN();
         block(tiles, &o);
 }
 
@@ -135,7 +121,7 @@ static void put(float *y, size_t y_step, const float *c, int outs, int rows)
 
         for (int i = 0; i < AMX_ROWS; i++)
                 r[i] = _mm512_loadu_si512(c + i * AMX_ROWS);
-        lanes_transpose(r);
+        lanes16_transpose(r);
         for (int i = 0; i < rows; i++)
                 _mm512_mask_storeu_epi32(y + (size_t)i * y_step, some, r[i]);
 }
@@ -166,7 +152,7 @@ static void meet(const struct amx_dots *d, struct piece p, int group, struct str
         float c[TILES][OUTS * AMX_ROWS] __attribute__((aligned(LINE)));
         int rows = rows_of(d, group);
         struct operands o = {.w = (const char *)d->w + (size_t)p.out * d->w_bytes,
-                .x = (const char *)d->x + amx_group_at(d->n_in, group),
+                .x = (const char *)d->x + amx_rows_at(d->n_in, group),
                 .w_bytes = d->w_bytes,
                 .x_bytes = (size_t)rows * sizeof(uint32_t)};
 
@@ -187,7 +173,7 @@ static void meet(const struct amx_dots *d, struct piece p, int group, struct str
 // other.
 void amx_dots(const struct amx_dots *d)
 {
-        int groups = amx_groups(d->n_rows), first = groups < FIRST ? groups : FIRST, most = groups > 1 ? TILES : 1;
+        int groups = amx_rows_groups(d->n_rows), first = groups < FIRST ? groups : FIRST, most = groups > 1 ? TILES : 1;
         struct stream stream = {d->w, (const char *)d->w + (size_t)d->n_out * d->w_bytes};
         struct piece p;
 

@@ -24,6 +24,6 @@ struct amx_dots {
 void amx_dots(const struct amx_dots *);
 
 // Whether the processor has tiles of bf16; asks the system, once for the process, to let its threads use them.
-bool amx_enable(void);
+bool amx_dots_enable(void);
 
 #endif

@@ -7,7 +7,7 @@
 #define PAIRS       (AMX_INS / 2)
 #define FEW_COLUMNS 4 // up to which turning all sixteen over takes longer than storing one by one
 
-int amx_groups(int n_rows)
+int amx_rows_groups(int n_rows)
 {
         return (n_rows + AMX_ROWS - 1) / AMX_ROWS;
 }
@@ -17,12 +17,12 @@ static size_t row_bytes(int n_in)
         return (size_t)((n_in + AMX_INS - 1) / AMX_INS) * AMX_PARTS * PAIRS * sizeof(uint32_t);
 }
 
-size_t amx_bytes(int n_in, int n_rows)
+size_t amx_rows_bytes(int n_in, int n_rows)
 {
         return row_bytes(n_in) * (size_t)n_rows;
 }
 
-size_t amx_group_at(int n_in, int group)
+size_t amx_rows_at(int n_in, int group)
 {
         return row_bytes(n_in) * AMX_ROWS * (size_t)group;
 }
@@ -66,7 +66,7 @@ static void put_columns(uint32_t *to, __m512i parts[AMX_PARTS][AMX_ROWS], int co
         __mmask16 some = (__mmask16)(((uint32_t)1 << columns) - 1);
 
         for (int i = 0; i < AMX_PARTS; i++) {
-                lanes_transpose(parts[i]);
+                lanes16_transpose(parts[i]);
                 for (int k = 0; k < PAIRS; k++)
                         _mm512_mask_storeu_epi32(to + (i * PAIRS + k) * columns, some, parts[i][k]);
         }
@@ -75,7 +75,7 @@ static void put_columns(uint32_t *to, __m512i parts[AMX_PARTS][AMX_ROWS], int co
 void amx_rows(void *to, const float *x, int n_in, int n_rows, int group)
 {
         int first = group * AMX_ROWS, columns = n_rows - first < AMX_ROWS ? n_rows - first : AMX_ROWS;
-        uint32_t *tile = (uint32_t *)((char *)to + amx_group_at(n_in, group));
+        uint32_t *tile = (uint32_t *)((char *)to + amx_rows_at(n_in, group));
 
         x += (size_t)first * (size_t)n_in;
         for (int k = 0; k < n_in; k += AMX_INS, tile += AMX_PARTS * PAIRS * columns) {

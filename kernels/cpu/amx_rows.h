@@ -11,14 +11,14 @@
 #define AMX_PARTS 3
 
 // Groups of n_rows rows. All have AMX_ROWS rows but the last.
-int amx_groups(int n_rows);
+int amx_rows_groups(int n_rows);
 
 // What all groups take: one after the other, each (ceil(n_in / AMX_INS), AMX_PARTS, AMX_INS / 2, rows of the group)
 // pairs of bf16, zeros where there is no element.
-size_t amx_bytes(int n_in, int n_rows);
+size_t amx_rows_bytes(int n_in, int n_rows);
 
 // Where the group is in that.
-size_t amx_group_at(int n_in, int group);
+size_t amx_rows_at(int n_in, int group);
 
 // Fills in one group of all that, from x: (n_rows, n_in).
 void amx_rows(void *to, const float *x, int n_in, int n_rows, int group);

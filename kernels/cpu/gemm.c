@@ -104,7 +104,7 @@ static const struct form {
         [GEMM_QUANTISED] = {quantised_outputs, quantised_bytes, quantised_items, quantised_item, QUANT_OUTS,
                 BLOCK_BYTES},
 #ifdef __AMX_BF16__
-        [GEMM_SPLIT] = {split_outputs, amx_bytes, amx_groups, amx_rows, SPLIT_OUTS, SPLIT_BYTES},
+        [GEMM_SPLIT] = {split_outputs, amx_rows_bytes, amx_rows_groups, amx_rows, SPLIT_OUTS, SPLIT_BYTES},
 #endif
 };
 

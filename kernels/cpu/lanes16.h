@@ -15,7 +15,7 @@
         }
 
 // r[i][j] to r[j][i].
-VEC_INLINE void lanes_transpose(__m512i r[16])
+VEC_INLINE void lanes16_transpose(__m512i r[16])
 {
         LANES_SWAP(r, 8, _mm512_shuffle_i32x4(a_, b_, 0x44), _mm512_shuffle_i32x4(a_, b_, 0xee))
         LANES_SWAP(r, 4, _mm512_permutex2var_epi64(a_, _mm512_setr_epi64(0, 1, 8, 9, 4, 5, 12, 13), b_),

@@ -6,7 +6,8 @@
 #include "base/threads.h"
 #include "cpu/device.h"
 
-#define ITEM_BYTES ((size_t)256 << 10) // of the merged matrix
+#define ITEM_BYTES ((size_t)512 << 10) // of the merged matrix
+#define ITEM_ROWS  48                  // a multiple of the rows of every backend's tiles
 
 struct work {
         struct cpu_merge m;
@@ -52,7 +53,7 @@ enum dyn_status cpu_merge(struct dyn_device *dev, struct dyn_weight *w, const st
                 return dyn_fail(err, DYN_NO_MEMORY, "merge: the system refuses %zu bytes", bytes);
         w->data = w->owned;
         w->dtype = dtype;
-        work.block = cpu_block(dev, w->n_out, row_bytes, ITEM_BYTES);
+        work.block = (cpu_block(dev, w->n_out, row_bytes, ITEM_BYTES) + ITEM_ROWS - 1) / ITEM_ROWS * ITEM_ROWS;
         work.each = (w->n_out + work.block * work.members - 1) / (work.block * work.members);
         cpu_spread(dev, item, &work, work.each * work.members, (double)bytes);
         if (!atomic_load(&work.broken))

@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/quant.h"
+#include "cpu/amx_merge.h"
 #include "cpu/fast.h"
 #include "cpu/merge.h"
 #include "cpu/tile.h"
@@ -305,5 +306,11 @@ static bool merge_rows(const struct cpu_merge *m, int first_row, int n_rows)
 enum dyn_status fast_merge(struct dyn_device *dev, struct dyn_weight *w, const struct dyn_tensor *stored,
         const struct dyn_term *terms, int n_terms, struct dyn_error *err)
 {
-        return cpu_merge(dev, w, stored, terms, n_terms, merge_rows, err);
+        cpu_merge_rows *rows = merge_rows;
+
+#ifdef __AMX_BF16__
+        if (amx_merge_takes(stored, terms, n_terms))
+                rows = amx_merge_rows;
+#endif
+        return cpu_merge(dev, w, stored, terms, n_terms, rows, err);
 }

@@ -1,0 +1,14 @@
+// Merging where the processor has tiles: sums of products over the ranks come from them, so that whatever the rank,
+// reading and writing the weights takes the time.
+#ifndef DYNLORA_KERNELS_CPU_AMX_MERGE_H
+#define DYNLORA_KERNELS_CPU_AMX_MERGE_H
+
+#include "cpu/merge.h"
+
+// Whether amx_merge_rows is for these: bf16 weights and patches, packed as lowrank_load does, of some rank. Anything
+// else is for the vectors.
+bool amx_merge_takes(const struct dyn_tensor *stored, const struct dyn_term *terms, int n_terms);
+
+cpu_merge_rows amx_merge_rows;
+
+#endif
