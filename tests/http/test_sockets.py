@@ -331,6 +331,19 @@ def asked(server, n):
     return sockets, answered
 
 
+def test_an_idle_connection_takes_a_page_at_most(start, tiny_model, slow):
+    with start("--model", tiny_model) as server:
+        for s in asked(server, 100)[0]:
+            s.close()
+        before = server.rss()
+        sockets, answered = asked(server, 500)
+        assert all(answered)
+        assert slow > 1 or server.rss() - before < 500 * 4096
+        for s in sockets:
+            s.close()
+        assert server.stop() == 0
+
+
 def test_the_descriptor_limit_is_raised_as_far_as_it_may(start, tiny_model):
     with start("--model", tiny_model, prefix=["prlimit", "--nofile=40:1200"]) as server:
         sockets, answered = asked(server, 100)
