@@ -40,6 +40,7 @@ struct serve {
 
         int n_ready, n_failed; // adapters of the store
         int64_t started_ns;
+        int signal; // the one that asked to stop
         int status;
         bool at_once;
 };
@@ -88,7 +89,7 @@ static void on_drain_limit(uv_timer_t *timer)
 
         log_warn(
                 "%d requests did not end in %d seconds: they are cut off", api_running(s->api), s->conf->drain_timeout);
-        s->status = 128 + SIGTERM;
+        s->status = 128 + s->signal;
         http_close(s->http);
         api_when_idle(s->api, on_idle, s);
 }
@@ -106,12 +107,19 @@ static void on_signal(uv_signal_t *signal, int number)
 {
         struct serve *s = signal->data;
 
-        if (s->loading || s->draining) {
-                leave_at_once(s, s->loading ? 0 : 128 + number);
+        if (s->loading) {
+                log_info("stopped while loading");
+                leave_at_once(s, 0);
+                return;
+        }
+        if (s->draining) {
+                log_warn("stopped by a second signal: %d requests are cut off", api_running(s->api));
+                leave_at_once(s, 128 + number);
                 return;
         }
         s->draining = true;
-        log_info("stopping: %d requests are left to end", api_running(s->api));
+        s->signal = number;
+        log_info("stopping: %d requests are left to end (a second signal cuts them off)", api_running(s->api));
         remove_ready_file(s);
         api_drain(s->api);
         if (s->conf->drain_timeout > 0)

@@ -46,8 +46,11 @@ void buf_printf(struct buf *b, const char *format, ...)
 
         va_start(args, format);
         va_copy(again, args);
-        size_t len = (size_t)vsnprintf(NULL, 0, format, args);
-        vsnprintf(buf_reserve(b, len), len + 1, format, again);
+        buf_reserve(b, 0);
+        // Most of what is printed fits into the room that is there.
+        size_t room = b->cap - b->len, len = (size_t)vsnprintf(b->data + b->len, room, format, args);
+        if (len >= room)
+                vsnprintf(buf_reserve(b, len), len + 1, format, again);
         b->len += len;
         va_end(again);
         va_end(args);

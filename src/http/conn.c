@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "http/exchange.h"
@@ -284,7 +285,22 @@ bool http_conn_is_local(const struct http_conn *c)
         return memcmp(&((struct sockaddr_in6 *)&peer)->sin6_addr, &((struct sockaddr_in6 *)&own)->sin6_addr, 16) == 0;
 }
 
-struct http_conn *http_conn_accept(struct http_server *s)
+static int open_socket(struct http_conn *c, int fd)
+{
+        struct http_server *s = c->server;
+
+        if (s->endpoint.unix_path != NULL) {
+                uv_pipe_init(s->loop, &c->socket.pipe, 0);
+                return uv_pipe_open(&c->socket.pipe, fd);
+        }
+        uv_tcp_init(s->loop, &c->socket.tcp);
+        int rc = uv_tcp_open(&c->socket.tcp, fd);
+        uv_tcp_nodelay(&c->socket.tcp, 1);
+        uv_tcp_keepalive(&c->socket.tcp, 1, 60);
+        return rc;
+}
+
+struct http_conn *http_conn_open(struct http_server *s, int fd)
 {
         struct http_conn *c = mem_zalloc(sizeof *c);
 
@@ -293,18 +309,12 @@ struct http_conn *http_conn_accept(struct http_server *s)
         link_append(&s->conns, &c->link);
         s->n_conns++;
         s->n_handles++;
-        if (s->listener.handle.type == UV_NAMED_PIPE)
-                uv_pipe_init(s->loop, &c->socket.pipe, 0);
-        else
-                uv_tcp_init(s->loop, &c->socket.tcp);
+        int rc = open_socket(c, fd);
         c->socket.handle.data = c;
-        if (uv_accept(&s->listener.stream, &c->socket.stream) != 0) {
+        if (rc != 0) {
+                close(fd);
                 http_conn_close(c);
                 return NULL;
-        }
-        if (c->socket.handle.type == UV_TCP) {
-                uv_tcp_nodelay(&c->socket.tcp, 1);
-                uv_tcp_keepalive(&c->socket.tcp, 1, 60);
         }
         http_conn_parser_init(c);
         c->stalled_since = after(c, 0);

@@ -43,8 +43,8 @@ struct http_conn {
         int64_t stalled_since;  // when taken last grew
 };
 
-// Accepts what waits on the listener. NULL if nothing could be.
-struct http_conn *http_conn_accept(struct http_server *);
+// Takes an accepted socket; NULL if libuv will not have it.
+struct http_conn *http_conn_open(struct http_server *, int fd);
 
 // Parses what came in the meantime, or closes a broken one. Called by the server for each ready connection.
 void http_conn_resume(struct http_conn *);

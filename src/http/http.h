@@ -46,12 +46,12 @@ struct http_options {
         int idle_seconds;                 // between requests on a connection
         int write_seconds;                // a peer that reads nothing for so long is dropped
         const char *cors_origin;          // NULL: no CORS headers; "*" or an origin: also answers preflights
-        // Called when a request's head is complete and its route found, before any of its body is read: 0, or the status
-        // to refuse it with and why, in a sentence that outlives the call. It may look at the request and add headers.
-        // NULL: everybody may.
+        // Called when a request's head is complete and its route found, before any of its body is read: 0, or the
+        // status to refuse it with and why, in a sentence that outlives the call. It may look at the request and add
+        // headers. NULL: everybody may.
         int (*admit)(void *ctx, struct http_exchange *, int access, const char **why);
-        // The body, as JSON, of an error that http finds by itself or admit answers: 400, 404, 405, 408, 411, 413, 414, 417, 431,
-        // 501 (a transfer coding), 503 (too many connections), 505.
+        // The body, as JSON, of an error that http finds by itself or admit answers: 400, 404, 405, 408, 411, 413, 414,
+        // 417, 431, 501 (a transfer coding), 503 (too many connections), 505.
         void (*error_body)(int status, const char *message, struct buf *out);
         // Called once for each answered or broken exchange, for the log and metrics, when its last byte is handed over
         // for writing. Status 499 if the peer left before that; method and path "-" where the request had none yet;
@@ -59,8 +59,9 @@ struct http_options {
         void (*on_done)(void *ctx, const char *method, const char *path, int status, double seconds);
 };
 
-// Raises the process's descriptor limit as far as it may and ignores SIGPIPE. A socket file whose server is dead is
-// replaced. DYN_INVALID for an address that is none, DYN_CONFLICT if somebody listens there.
+// Raises the process's descriptor limit as far as it may, lowers max_connections to what that allows, and ignores
+// SIGPIPE. A socket file whose server is dead is replaced. DYN_INVALID for an address that is none, DYN_CONFLICT if
+// somebody listens there.
 enum dyn_status http_listen(struct http_server **, uv_loop_t *, const struct http_options *, struct dyn_error *);
 
 // The address as bound: "127.0.0.1:8000", "[::1]:8000" or "unix:/path".

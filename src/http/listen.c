@@ -160,4 +160,5 @@ void http_endpoint_close(struct http_endpoint *e)
                 unlink(e->unix_path);
         mem_free(e->unix_path);
         e->unix_path = NULL;
+        close(e->fd);
 }

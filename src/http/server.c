@@ -1,22 +1,16 @@
-// The server as a whole: accepting within limits, the clock that all deadlines hang on, drain and close. Called by
+// The server as a whole: its handles, the clock that all deadlines hang on, drain and close. Called by
 // whoever owns the server and by libuv; it knows connections, not requests.
 #include "http/server.h"
 
 #include <assert.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/log.h"
 #include "http/exchange.h"
 
 #define TICK_MS 250
-
-// Connections over the limit are answered 503; beyond so many of those at a time they are just closed.
-#define REFUSED_MAX 64
 
 void http_server_handle_gone(struct http_server *s)
 {
@@ -62,64 +56,17 @@ static void on_tick(uv_timer_t *tick)
         struct http_server *s = tick->data;
         int64_t now = (int64_t)uv_now(s->loop);
 
-        s->refusing = false;
+        http_accept_tick(s);
         for (struct link *l = s->conns.next; l != &s->conns; l = l->next)
                 http_conn_check(LINK_ITEM(l, struct http_conn, link), now);
+        if (s->n_conns == 0)
+                uv_timer_stop(tick);
 }
 
-static void on_connection(uv_stream_t *listener, int status)
+void http_server_tick(struct http_server *s)
 {
-        struct http_server *s = listener->data;
-        struct http_conn *c = status == 0 ? http_conn_accept(s) : NULL;
-
-        if (c == NULL) {
-                // libuv has taken the connection from the queue and dropped it when descriptors ran out.
-                if (!s->refusing)
-                        log_warn("http: a connection could not be accepted: %s", uv_strerror(status));
-                s->refusing = true;
-                return;
-        }
         if (!uv_is_active((uv_handle_t *)&s->tick))
                 uv_timer_start(&s->tick, on_tick, TICK_MS, TICK_MS);
-        if (s->n_conns > s->options.max_connections) {
-                if (!s->refusing)
-                        log_warn("http: more than %d connections", s->options.max_connections);
-                s->refusing = true;
-                if (s->n_conns <= s->options.max_connections + REFUSED_MAX)
-                        http_refuse(c, 503, "too many connections");
-                else
-                        http_conn_close(c);
-        }
-}
-
-// Sockets cost a descriptor each, and a write to a closed one must be an error rather than a signal.
-static void prepare_process(void)
-{
-        struct rlimit limit;
-
-        signal(SIGPIPE, SIG_IGN);
-        if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-                limit.rlim_cur = limit.rlim_max;
-                setrlimit(RLIMIT_NOFILE, &limit);
-        }
-}
-
-static int open_listener(struct http_server *s)
-{
-        union http_socket *l = &s->listener;
-        int rc;
-
-        if (s->endpoint.unix_path != NULL) {
-                uv_pipe_init(s->loop, &l->pipe, 0);
-                rc = uv_pipe_open(&l->pipe, s->endpoint.fd);
-        } else {
-                uv_tcp_init(s->loop, &l->tcp);
-                rc = uv_tcp_open(&l->tcp, s->endpoint.fd);
-        }
-        l->handle.data = s;
-        if (rc != 0)
-                close(s->endpoint.fd);
-        return rc != 0 ? rc : uv_listen(&l->stream, 4096, on_connection);
 }
 
 enum dyn_status http_listen(
@@ -131,23 +78,28 @@ enum dyn_status http_listen(
         assert(options->max_connections > 0 && options->error_body != NULL);
         if (status != DYN_OK)
                 return status;
-        prepare_process();
+        // A write to a closed socket must be an error rather than a signal.
+        signal(SIGPIPE, SIG_IGN);
         struct http_server *s = mem_zalloc(sizeof *s);
+        int rc = uv_poll_init(loop, &s->listener, endpoint.fd);
+        if (rc != 0) {
+                http_endpoint_close(&endpoint);
+                mem_free(endpoint.address);
+                mem_free(s);
+                return dyn_fail(err, DYN_IO, "listen: %s: %s", options->listen, uv_strerror(rc));
+        }
         s->loop = loop;
         s->options = *options;
         s->options.cors_origin = options->cors_origin ? mem_strdup(options->cors_origin) : NULL;
         s->endpoint = endpoint;
+        http_accept_prepare(s);
         link_init(&s->conns);
         link_init(&s->ready);
         uv_timer_init(loop, &s->tick);
         uv_idle_init(loop, &s->wake);
-        s->tick.data = s->wake.data = s;
+        s->listener.data = s->tick.data = s->wake.data = s;
         s->n_handles = 3;
-        int rc = open_listener(s);
-        if (rc != 0) {
-                http_close(s);
-                return dyn_fail(err, DYN_IO, "listen: %s: %s", options->listen, uv_strerror(rc));
-        }
+        http_accept_start(s);
         *out = s;
         return DYN_OK;
 }
@@ -164,20 +116,15 @@ void http_server_wake(struct http_server *s)
 
 void http_server_conn_gone(struct http_server *s)
 {
-        if (--s->n_conns > 0)
-                return;
-        if (!s->closing) {
-                uv_timer_stop(&s->tick);
-                if (s->draining)
-                        http_server_wake(s);
-        }
+        if (--s->n_conns == 0 && s->draining && !s->closing)
+                http_server_wake(s);
 }
 
 static void stop_listening(struct http_server *s)
 {
-        if (uv_is_closing(&s->listener.handle))
+        if (uv_is_closing((uv_handle_t *)&s->listener))
                 return;
-        uv_close(&s->listener.handle, on_handle_closed);
+        uv_close((uv_handle_t *)&s->listener, on_handle_closed);
         http_endpoint_close(&s->endpoint);
 }
 

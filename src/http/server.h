@@ -21,7 +21,7 @@ union http_socket {
         uv_pipe_t pipe;
 };
 
-// A bound and listening socket, before libuv knows it.
+// A bound and listening socket.
 struct http_endpoint {
         int fd;
         char *address;   // as http_address tells it
@@ -34,13 +34,17 @@ struct http_server {
         uv_loop_t *loop;
         struct http_options options;
         struct http_endpoint endpoint;
-        union http_socket listener;
+        uv_poll_t listener;
         uv_timer_t tick;
         uv_idle_t wake;
         struct link conns, ready; // struct http_conn.link, .ready
         int n_conns;              // open ones; conns holds also those whose close callback is still to come
         int n_handles;            // libuv handles whose close callback is still to come
-        bool draining, closing, refusing;
+        bool draining, closing;
+        int descriptors;     // of the process, where these and not the options limit the connections; else 0
+        int refused_max;     // connections over the limit that are told so
+        bool paused;         // not accepting until the next tick
+        int64_t quiet_until; // of warnings about that, on uv_now's clock
         void (*drained)(void *ctx);
         void *drained_ctx;
         int64_t date_second;
@@ -51,8 +55,21 @@ struct http_server {
 // listen.c: opens what options.listen names.
 enum dyn_status http_endpoint_open(struct http_endpoint *, const char *listen, struct dyn_error *);
 
-// Removes the socket file; the descriptor is libuv's by then.
+// Closes the socket and removes its file.
 void http_endpoint_close(struct http_endpoint *);
+
+// accept.c: raises the process's descriptor limit as far as it may, and lowers options.max_connections to what it
+// allows.
+void http_accept_prepare(struct http_server *);
+
+// Takes connections from now on.
+void http_accept_start(struct http_server *);
+
+// At each tick: goes on where the system had no descriptor left.
+void http_accept_tick(struct http_server *);
+
+// Keeps the tick going until there are no connections.
+void http_server_tick(struct http_server *);
 
 // "Tue, 15 Nov 1994 08:12:31 GMT", made once a second.
 const char *http_server_date(struct http_server *);

@@ -10,6 +10,8 @@
 #define ROWS       8
 #define ROUNDS     3
 #define MIN_WEIGHT ((size_t)64 << 20) // bytes of weights in a round, more than a cache holds
+#define MERGE      ((size_t)16 << 20) // bytes of weights whose merge is timed, or those of a layer if that is less
+#define LAYER      7                  // sites
 
 struct profile {
         struct model *m;
@@ -105,14 +107,14 @@ static double at_least_zero(double x)
 static enum dyn_status time_merge(struct profile *p, struct model_costs *costs, struct dyn_error *err)
 {
         struct model *m = p->m;
-        int n = p->n_sites < 7 ? p->n_sites : 7; // a layer
+        int n = 0;
         size_t bytes = 0;
         enum dyn_status st = DYN_OK;
         int64_t began = clock_ns();
 
-        for (int i = 0; st == DYN_OK && i < n; i++) {
-                st = model_merge(m, i, &p->wide[i], err);
-                bytes += model_merged_bytes(m, i);
+        while (st == DYN_OK && n < p->n_sites && n < LAYER && bytes < MERGE) {
+                st = model_merge(m, n, &p->wide[n], err);
+                bytes += model_merged_bytes(m, n++);
         }
         m->ops->sync(m->dev);
         int64_t merged = clock_ns();

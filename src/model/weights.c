@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/quant.h"
+#include "io/mapfile.h"
 
 struct block {
         void *data;
@@ -148,6 +149,7 @@ static enum dyn_status convert(
                 }
         }
         mem_free(row);
+        mapfile_drop(t->data, t->bytes);
         t->data = data;
         t->dtype = dtype;
         t->bytes = bytes;

@@ -1,7 +1,9 @@
 """The same weights for each server of tests/bench/versus: GGUF files of one model in several types, and adapters twice, as PEFT
-and as llama.cpp have them. Needs numpy and gguf.
+and as llama.cpp have them; for tests/bench/server also a Hugging Face folder. Needs numpy and gguf.
 """
+import json
 import os
+import shutil
 
 import gguf
 import numpy as np
@@ -121,6 +123,50 @@ def make_large(path, source, wanted):
         "llama.embedding_length": s["hidden_size"], "llama.feed_forward_length": s["intermediate_size"],
         "llama.attention.head_count": s["num_attention_heads"], "llama.attention.head_count_kv": s["num_key_value_heads"],
         "llama.rope.freq_base": 10000.0, "llama.vocab_size": LARGE_VOCAB, "llama.rope.dimension_count": s["head_dim"]}, tensors)
+
+
+def cut_tokenizer(path, out, n):
+    """The first n tokens of a tokenizer.json, and the merges that stay among them."""
+    with open(path, encoding="utf-8") as f:
+        text = json.load(f)
+    model = text["model"]
+    model["vocab"] = {token: i for token, i in model["vocab"].items() if i < n}
+    model["merges"] = [m for m in model["merges"] if {*m, "".join(m)} <= model["vocab"].keys()]
+    folder.write_json(out, text, indent=None)
+
+
+def write_random_safetensors(path, shapes):
+    """bf16 numbers as in make_large, one tensor after the other."""
+    header, offset, draw = {}, 0, np.random.default_rng(1)
+    for name, shape in shapes.items():
+        end = offset + 2 * int(np.prod(shape))
+        header[name] = {"dtype": "BF16", "shape": list(shape), "data_offsets": [offset, end]}
+        offset = end
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path, "wb") as f:
+        f.write(len(text).to_bytes(8, "little") + text)
+        for shape in shapes.values():
+            f.write(random_bytes(draw, shape, Q.BF16).tobytes())
+
+
+def make_large_folder(path, source):
+    """The same shape as a Hugging Face folder; the vocabulary is borrowed from SmolLM2's. config.json comes last: then it is whole."""
+    shapes = {"model.embed_tokens.weight": (LARGE_VOCAB, LARGE["hidden_size"]), "lm_head.weight": (LARGE_VOCAB, LARGE["hidden_size"]),
+              "model.norm.weight": (LARGE["hidden_size"],)}
+    for i in range(LARGE["num_hidden_layers"]):
+        layer = f"model.layers.{i}."
+        shapes.update({f"{layer}{site}.weight": shape for site, shape in make_tiny.sites(LARGE).items()})
+        shapes.update({f"{layer}{norm}.weight": (LARGE["hidden_size"],) for norm in ("input_layernorm", "post_attention_layernorm")})
+    os.makedirs(path, exist_ok=True)
+    write_random_safetensors(os.path.join(path, "model.safetensors"), shapes)
+    cut_tokenizer(os.path.join(source, "tokenizer.json"), os.path.join(path, "tokenizer.json"), LARGE_VOCAB)
+    for name in ("tokenizer_config.json", "generation_config.json"):
+        shutil.copy(os.path.join(source, name), path)
+    with open(os.path.join(source, "config.json"), encoding="utf-8") as f:
+        config = json.load(f)
+    folder.write_json(os.path.join(path, "config.json"), {**config, **LARGE, "vocab_size": LARGE_VOCAB, "max_position_embeddings": 2048,
+                                                          "rope_theta": 10000.0, "tie_word_embeddings": False})
 
 
 # Adapters

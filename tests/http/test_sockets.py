@@ -1,6 +1,8 @@
 """HTTP by hand: what clients do to a connection that no library would."""
 import json
+import os
 import re
+import resource
 import socket
 import struct
 import time
@@ -306,4 +308,83 @@ def test_connections_over_the_limit_are_turned_away_at_once(start, tiny_model):
                 pass
             time.sleep(0.05)
         assert status == 200
+        assert server.stop() == 0
+
+
+def cpu_seconds(server):
+    with open(f"/proc/{server.process.pid}/stat", encoding="ascii") as f:
+        fields = f.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def asked(server, n):
+    """So many connections that asked for /health, with whether each was answered with 200 within a while."""
+    sockets, answered = [server.socket() for _ in range(n)], []
+    for s in sockets:
+        s.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        s.settimeout(0.5 * server.slow)
+    for s in sockets:
+        try:
+            answered.append(s.recv(65536).startswith(b"HTTP/1.1 200"))
+        except OSError:
+            answered.append(False)
+    return sockets, answered
+
+
+def test_an_idle_connection_takes_a_page_at_most(start, tiny_model, slow):
+    with start("--model", tiny_model) as server:
+        for s in asked(server, 100)[0]:
+            s.close()
+        before = server.rss()
+        sockets, answered = asked(server, 500)
+        assert all(answered)
+        assert slow > 1 or server.rss() - before < 500 * 4096
+        for s in sockets:
+            s.close()
+        assert server.stop() == 0
+
+
+def test_the_descriptor_limit_is_raised_as_far_as_it_may(start, tiny_model):
+    with start("--model", tiny_model, prefix=["prlimit", "--nofile=40:1200"]) as server:
+        sockets, answered = asked(server, 100)
+        assert all(answered)
+        for s in sockets:
+            s.close()
+        assert "descriptors" not in server.log
+        assert server.stop() == 0
+
+
+def test_connections_beyond_the_descriptors_are_refused_in_one_line(start, tiny_model):
+    with start("--model", tiny_model, prefix=["prlimit", "--nofile=200"]) as server:
+        sockets, answered = asked(server, 250)
+        assert answered == [i < 100 for i in range(250)]
+        assert len(re.findall("http: .*refused.*200 descriptors", server.log)) == 1, server.log
+        before = cpu_seconds(server)
+        time.sleep(0.5)
+        assert cpu_seconds(server) - before < 0.3
+        for s in sockets:
+            s.close()
+        while not asked(server, 1)[1][0]:
+            time.sleep(0.05)
+        assert server.stop() == 0
+
+
+def test_without_a_descriptor_left_connections_wait_and_nothing_spins(start, tiny_model):
+    with start("--model", tiny_model) as server:
+        pid, n_open = server.process.pid, len(os.listdir(f"/proc/{server.process.pid}/fd"))
+        _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (n_open + 3, hard))
+        sockets, answered = asked(server, 10)
+        n = sum(answered)
+        assert 0 < n < 4 and answered == [i < n for i in range(10)]
+        assert len(re.findall("http: .*Too many open files", server.log)) == 1, server.log
+        before = cpu_seconds(server)
+        time.sleep(1)
+        assert cpu_seconds(server) - before < 0.3
+        for s in sockets[:n]:
+            s.close()
+        for s in sockets[n:]:  # their turn comes as others leave
+            s.settimeout(10 * server.slow)
+            assert read_reply(s)[0] == 200
+            s.close()
         assert server.stop() == 0

@@ -62,19 +62,22 @@ def test_a_second_signal_ends_it_at_once(start, long_model):
         time.sleep(0.2)
         assert server.process.poll() is None
         began = time.monotonic()
-        server.signal()
-        server.wait()
+        server.signal(signal.SIGINT)
+        assert server.wait() == 128 + signal.SIGINT
         assert time.monotonic() - began < server.slow
+        assert "second signal" in server.log.split("stopping: 1 requests")[1].split("\n")[0]  # somebody may wait for it at a terminal
+        assert "second signal: 1 requests are cut off" in server.log
         stream.close()
 
 
-def test_a_drain_has_a_time_limit_if_asked_for(start, long_model):
+@pytest.mark.parametrize("which", [signal.SIGTERM, signal.SIGINT])
+def test_a_drain_has_a_time_limit_if_asked_for(start, long_model, which):
     with start("--model", long_model, "--kv-memory", "256M", "--drain-timeout", 1) as server:
         stream = server.stream("/v1/completions", {**LONG, "max_tokens": 30000})
         next(stream.chunks())
         began = time.monotonic()
-        server.signal()
-        server.wait()
+        server.signal(which)
+        assert server.wait() == 128 + which
         assert 0.5 < time.monotonic() - began < 5 * server.slow
         stream.close()
 

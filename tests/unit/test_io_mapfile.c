@@ -41,6 +41,40 @@ static void pages_written_later_are_ours_and_not_the_files(void **state)
         mapfile_close(&m);
 }
 
+// Whether the page that p lies in is mapped into this process (Linux, pagemap: bit 63).
+static bool is_present(const void *p)
+{
+        size_t page = (size_t)sysconf(_SC_PAGESIZE);
+        uint64_t entry = 0;
+        FILE *f = fopen("/proc/self/pagemap", "rb");
+
+        assert_non_null(f);
+        fseek(f, (long)((uintptr_t)p / page * sizeof entry), SEEK_SET);
+        assert_int_equal(fread(&entry, sizeof entry, 1, f), 1);
+        fclose(f);
+        return entry >> 63 != 0;
+}
+
+static void what_is_dropped_leaves_the_process_and_comes_back_when_read(void **state)
+{
+        size_t page = (size_t)sysconf(_SC_PAGESIZE), size = 4 * page;
+        char *text = mem_alloc(size);
+        struct mapfile m;
+
+        for (size_t i = 0; i < size; i++)
+                text[i] = (char)('a' + i % 23);
+        assert_int_equal(mapfile_open(&m, scratch_write("a", text, size), NULL), DYN_OK);
+        assert_memory_equal(m.data, text, size);
+        mapfile_drop((char *)m.data + 1, size - 2); // the first and the last page are not whole
+        for (size_t i = 0; i < 4; i++)
+                assert_int_equal(is_present((char *)m.data + i * page), i == 0 || i == 3);
+        mapfile_drop(m.data, page - 1);
+        assert_true(is_present(m.data));
+        assert_memory_equal(m.data, text, size);
+        mapfile_close(&m);
+        mem_free(text);
+}
+
 static void an_empty_file_has_size_0(void **state)
 {
         const char *path = scratch_write("empty", "", 0);
@@ -103,6 +137,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(a_mapping_outlives_the_name),
                 cmocka_unit_test(pages_written_later_are_ours_and_not_the_files),
+                cmocka_unit_test(what_is_dropped_leaves_the_process_and_comes_back_when_read),
                 cmocka_unit_test(an_empty_file_has_size_0),
                 cmocka_unit_test(a_text_is_whole_ends_with_nul_and_has_a_limit),
                 cmocka_unit_test(what_is_no_regular_file_is_refused_at_once),
