@@ -12,7 +12,7 @@
 #define DECIDE_NS   100000000 // between two looks at the policy
 #define IDLE_SLICE  0.005     // seconds
 #define LEAST_SLICE 0.0005
-#define SLICES      8 // in a step: it may take half as long again already, while some layers are read twice
+#define SLICES      8                  // in a step: those of a quiet machine differ by half already
 #define MEMORY_KEPT ((size_t)64 << 20) // a merge leaves the system at least this
 
 struct merger {

@@ -265,7 +265,8 @@ static void join_group(struct sched *s, const struct sequence *seq, const struct
         int *n = &s->in.n_groups;
 
         if (*n == 0 || s->rows[*n - 1].adapter != adapter) {
-                s->groups[*n] = (struct model_group){span->first_row, 0, adapter ? adapter->patches : NULL};
+                s->groups[*n] = (struct model_group){
+                        span->first_row, 0, adapter ? adapter->patches : NULL, merger_mode(s->o.merger, adapter) != 0};
                 s->rows[(*n)++] = (struct merger_rows){adapter, 0};
         }
         s->groups[*n - 1].n_rows += span->n_rows;
