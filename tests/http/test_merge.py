@@ -68,6 +68,31 @@ def test_only_one_adapter_can_have_merged_for_its_mode(server, tiny_adapter, tmp
     merge(server, "all")
 
 
+def test_the_list_says_what_is_merged_also_if_that_is_a_weighted_list(start, f32_model, tiny_store, tmp_path):
+    shutil.copytree(tiny_store, tmp_path / "store")
+    blend = [{"name": "all", "weight": 0.7}, {"name": "rank13", "weight": 0.3}]
+    with start("--model", f32_model, "--adapters", tmp_path / "store", "--kv-memory", "16M", "--merge", "always") as server:
+        def merged():
+            return server.get("/v1/adapters").json["merged"]
+
+        assert merged() is None
+        for adapter in (blend, "rank1"):
+            set_mode(server, "rank13", "unmerged")  # and so every list with it
+            wait_until(server, lambda: merged() is None)
+            set_mode(server, "rank13", "auto")
+            if adapter == "rank1":
+                set_mode(server, "rank1", "merged")
+            served = ask(server, adapter)["adapter"]
+            wait_until(server, lambda: ask(server, adapter) and merged() is not None)
+            found = merged()
+            assert (found["name"], found["version"]) == (served["name"], served["version"])
+            assert abs(found["since"] - time.time()) < 60 * server.slow
+            assert [e["name"] for e in server.get("/v1/adapters").json["data"] if e["merged"]] == [adapter] * (adapter == "rank1")
+        assert server.call("DELETE", "/v1/adapters/rank1?wait=true").status == 200
+        assert merged() is None
+        assert server.stop() == 0
+
+
 @pytest.mark.parametrize("mode", ["Merged", "", 1, True, ["merged"], {"merged": True}])
 def test_a_bad_mode_names_the_field(server, mode):
     reply = server.call("PATCH", "/v1/adapters/all", {"mode": mode})
