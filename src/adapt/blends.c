@@ -19,6 +19,15 @@ int blends_count(const struct registry *r)
         return n;
 }
 
+const struct dyn_adapter *blends_merged(const struct registry *r)
+{
+        const struct blend *b = r->blends;
+
+        while (b != NULL && atomic_load(&b->held.pub.adapter->merged_since) == 0)
+                b = b->next;
+        return b ? b->held.pub.adapter : NULL;
+}
+
 static bool is_of(const struct blend *b, const struct registry_share *shares, int n)
 {
         const struct dyn_adapter *a = b->held.pub.adapter;

@@ -164,6 +164,7 @@ void blends_retire(struct registry *, const struct adapter_version *member);
 void blends_settle(struct registry *);
 void blends_apply(struct registry *); // after a change of a member's mode
 int blends_count(const struct registry *);
+const struct dyn_adapter *blends_merged(const struct registry *); // the one that lies merged, or NULL
 void blends_finish(struct registry *);
 
 // favour.c: after any change of what is published or of a mode, before versions are let go.

@@ -76,8 +76,12 @@ static double missed(const struct merge_snapshot *s, const struct merge_candidat
 static struct merge_verdict verdict(const struct merge_snapshot *s, const struct merge_candidate *to,
         const struct merge_candidate *from, const char *why)
 {
-        return (struct merge_verdict){.version = to ? to->version : 0,
+        uint64_t version = to ? to->version : 0;
+
+        return (struct merge_verdict){.version = version,
+                .next = version,
                 .gain = to == from ? 0 : missed(s, to),
+                .needed = to == from ? 0 : merge_needed(s, to, from),
                 .cost = cost_of(s, to, from),
                 .why = why};
 }

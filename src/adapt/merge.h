@@ -76,7 +76,9 @@ struct merge_snapshot {
 
 struct merge_verdict {
         uint64_t version; // what should be merged, 0: nothing
+        uint64_t next;    // what gain, needed and cost are of: it, or when nothing changes what came closest
         double gain;      // expected, against what is merged now: what was missed; seconds
+        double needed;    // seconds that must have been missed for traffic to cause the switch
         double cost;      // of the switch; seconds
         const char *why;  // a few words for the log and the metrics' label: one of merge_reasons
 };
@@ -84,8 +86,8 @@ struct merge_verdict {
 // Every `why` there is; ends with NULL.
 extern const char *const merge_reasons[];
 
-// What should be merged now. The answer is the same version again when nothing should change; gain and cost are then
-// those of the switch that was closest. Nothing ever waits for a merge: rows are served per row meanwhile.
+// What should be merged now. The answer is the same version again when nothing should change; gain, needed and cost are
+// then those of the switch that was closest. Nothing ever waits for a merge: rows are served per row meanwhile.
 struct merge_verdict merge_decide(const struct merge_snapshot *);
 
 // Seconds a step gains on average with that candidate merged against nothing merged; may be below 0.

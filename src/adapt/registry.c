@@ -210,6 +210,14 @@ int64_t adapter_entry_merged_since(const struct adapter_entry *entry)
         return entry->current ? atomic_load(&entry->current->adapter->merged_since) : 0;
 }
 
+const struct dyn_adapter *registry_merged(const struct registry *r)
+{
+        for (int i = 0; i < r->n; i++)
+                if (adapter_entry_merged_since(&r->entries[i]->pub) != 0)
+                        return r->entries[i]->pub.current->adapter;
+        return blends_merged(r);
+}
+
 const char *adapter_entry_unmerged_because(const struct adapter_entry *entry)
 {
         return entry->current ? atomic_load(&entry->current->adapter->unmerged_because) : NULL;

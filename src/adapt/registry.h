@@ -197,6 +197,8 @@ const char *adapter_entry_tier(const struct adapter_entry *);
 // Seconds since 1970 from when on the published version lies merged in the base, 0: it does not; and why it cannot, or
 // NULL.
 int64_t adapter_entry_merged_since(const struct adapter_entry *);
+// What lies merged, which can be a weighted list that no entry is of; NULL: nothing does.
+const struct dyn_adapter *registry_merged(const struct registry *);
 const char *adapter_entry_unmerged_because(const struct adapter_entry *);
 
 // Since the start, for the metrics page.

@@ -50,6 +50,23 @@ static void write_entry(struct writer *w, const struct adapter_entry *entry)
         writer_close(w, '}');
 }
 
+// What lies merged in the base, null if nothing does: an adapter of the list, or a weighted list, which is no entry.
+static void write_merged(struct writer *w, const struct dyn_adapter *merged)
+{
+        int64_t since = merged ? dyn_adapter_merged_since(merged) : 0;
+
+        if (since == 0) {
+                writer_member_null(w, "merged");
+                return;
+        }
+        writer_key(w, "merged");
+        writer_open(w, '{');
+        writer_member_string(w, "name", dyn_adapter_info(merged)->name);
+        writer_member_string(w, "version", dyn_adapter_info(merged)->version);
+        writer_member_int(w, "since", since);
+        writer_close(w, '}');
+}
+
 void adapters_answer(struct http_exchange *x, int status, const struct adapter_entry *entry)
 {
         struct buf body = {0};
@@ -78,6 +95,7 @@ void api_adapters(struct http_exchange *x, void *ctx)
         for (int i = 0; i < registry_count(api->registry); i++)
                 write_entry(&w, registry_at(api->registry, i));
         writer_close(&w, ']');
+        write_merged(&w, registry_merged(api->registry));
         writer_close(&w, '}');
         reply_json(x, 200, &body);
         buf_free(&body);

@@ -10,7 +10,7 @@ static const struct dyn_lowrank *patch_of(const struct model_group *g, const str
 // Whether the site's merged weight is the one for the rows of a group.
 static bool is_merged_for(const struct site *site, const struct model_group *g)
 {
-        return site->merged != NULL && patch_of(g, site) == site->merged;
+        return g->merged && site->merged != NULL && patch_of(g, site) == site->merged;
 }
 
 // One segment for each group of a range that has a patch at the site, with rows counted from the first of the range.

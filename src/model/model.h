@@ -66,9 +66,12 @@ struct model_costs {
 enum dyn_status model_profile(struct model *, struct model_costs *, struct dyn_error *);
 
 // Rows that share an adapter. patches: (n_sites), rank 0 where the adapter leaves a site alone; NULL for the base.
+// merged: computed with the merged weights of its patches where there are any, else with the base's own and the
+// patches.
 struct model_group {
         int first_row, n_rows;
         const struct dyn_lowrank *patches;
+        bool merged;
 };
 
 // One step: n_rows tokens, each of a span, spans in row order, groups in row order covering all rows, one group for

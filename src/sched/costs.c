@@ -5,9 +5,10 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-// How fast what is measured takes the place of what was believed.
+// How fast what is measured takes the place of what was believed. Steps without patches may have been seen long ago.
 #define LEARN_SITE  0.02
-#define LEARN_STEP  0.1
+#define LEARN_STEP  0.05
+#define LEARN_PLAIN 0.01
 #define LEARN_PATCH 0.02
 
 // Bounds of what is believed of patches, over what was measured at start: steps are noisy.
@@ -17,6 +18,15 @@
 static void learn(double *believed, double measured, double speed)
 {
         *believed += speed * (measured - *believed);
+}
+
+// What is believed of steps goes towards what one took by so much of itself, however far that is: it ends at their
+// median. A mean would be that of the few steps for which something else had the core or the disk. 0: nothing yet.
+static void lean(double *believed, double measured, double speed)
+{
+        if (*believed == 0)
+                *believed = measured;
+        *believed = fmin(fmax(measured, *believed / (1 + speed)), *believed * (1 + speed));
 }
 
 enum dyn_status costs_measure(struct costs *c, struct model *model, struct dyn_error *err)
@@ -58,13 +68,12 @@ static void learn_patches(struct costs *c, const struct costs_rows *r, double se
         if (r->weights > 0)
                 return;
         if (r->byte_reads == 0) {
-                learn(plain, seconds, *plain > 0 ? LEARN_STEP : 1);
+                lean(plain, seconds, LEARN_PLAIN);
                 return;
         }
         if (*plain == 0 || expected <= 0)
                 return;
-        learn(&c->patch_factor, fmin(fmax((seconds - *plain) / expected, 0), MOST_FACTOR), LEARN_PATCH);
-        c->patch_factor = fmax(c->patch_factor, LEAST_FACTOR);
+        lean(&c->patch_factor, fmin(fmax((seconds - *plain) / expected, LEAST_FACTOR), MOST_FACTOR), LEARN_PATCH);
         c->now.call = c->profiled.call * c->patch_factor;
         c->now.byte = c->profiled.byte * c->patch_factor;
         c->now.row = c->profiled.row * c->patch_factor;
@@ -72,7 +81,7 @@ static void learn_patches(struct costs *c, const struct costs_rows *r, double se
 
 void costs_saw_step(struct costs *c, const struct costs_rows *r, double seconds, bool decode)
 {
-        learn(&c->step, seconds, c->step > 0 ? LEARN_STEP : 1);
+        lean(&c->step, seconds, LEARN_STEP);
         if (decode)
                 learn_patches(c, r, seconds);
 }

@@ -11,8 +11,8 @@
 struct costs {
         struct merge_costs now, profiled;
         double patch_factor;         // of call, byte and row, now over profiled
-        double plain[COSTS_BUCKETS]; // seconds of a decode step that no patch was applied in, 0: never seen
-        double step;                 // seconds of a step of late, 0: none yet
+        double plain[COSTS_BUCKETS]; // median seconds of a decode step that no patch was applied in, 0: never seen
+        double step;                 // median seconds of a step of late, 0: none yet
 };
 
 // Measures (model_profile) and says what it found.

@@ -12,7 +12,7 @@
 #define DECIDE_NS   100000000 // between two looks at the policy
 #define IDLE_SLICE  0.005     // seconds
 #define LEAST_SLICE 0.0005
-#define SLICES      8 // in a step: it may take half as long again already, while some layers are read twice
+#define SLICES      8                  // in a step: those of a quiet machine differ by half already
 #define MEMORY_KEPT ((size_t)64 << 20) // a merge leaves the system at least this
 
 struct merger {
@@ -110,15 +110,32 @@ static void gather(struct merger *m, struct merge_snapshot *s, const struct merg
         ask_always(m, s, m->preferred);
 }
 
-// The adapter of that version if it is in use; who was chosen for the traffic before and is not now must come again.
-static struct dyn_adapter *in_use(struct merger *m, uint64_t version, const struct merger_rows *rows, int n)
+// The adapter of that version if it is in use, or NULL.
+static struct dyn_adapter *in_use(const struct merger *m, uint64_t version, const struct merger_rows *rows, int n)
 {
         if (m->preferred != NULL && m->preferred->id == version)
                 return m->preferred;
+        if (m->weights.target != NULL && m->weights.target->id == version)
+                return m->weights.target;
         for (int i = 0; i < n; i++)
                 if (rows[i].adapter != NULL && rows[i].adapter->id == version)
                         return rows[i].adapter;
-        return m->weights.target;
+        return NULL;
+}
+
+// Who was chosen for the traffic before and is not in use now must come again.
+static struct dyn_adapter *chosen(const struct merger *m, uint64_t version, const struct merger_rows *rows, int n)
+{
+        struct dyn_adapter *a = version ? in_use(m, version, rows, n) : NULL;
+
+        return a == NULL && version ? m->weights.target : a;
+}
+
+static const char *name_of_version(const struct merger *m, uint64_t version, const struct merger_rows *rows, int n)
+{
+        const struct dyn_adapter *a = version ? in_use(m, version, rows, n) : NULL;
+
+        return a == NULL && version ? "one that has no rows now" : name_of(a);
 }
 
 static void decide(struct merger *m, const struct merger_rows *rows, int n)
@@ -134,14 +151,13 @@ static void decide(struct merger *m, const struct merger_rows *rows, int n)
         gather(m, &s, rows, n);
         merge_seen_weigh(m->census.seen, &s);
         struct merge_verdict verdict = merge_decide(&s);
-        struct dyn_adapter *target = verdict.version ? in_use(m, verdict.version, rows, n) : NULL;
+        struct dyn_adapter *target = chosen(m, verdict.version, rows, n);
 
         count_decision(m, verdict.why);
-        log_debug(
-                "merge policy: %s merged, %s should be: %s (gain %.3g s, switch %.3g s; %d candidates, %.1f rows, %.1f "
-                "steps/s)",
-                name_of(m->weights.target), name_of(target), verdict.why, verdict.gain, verdict.cost, s.n, s.rows,
-                s.steps);
+        log_debug("merge policy: %s merged, %s should be: %s (%s would have saved %.3g s of %.3g s needed, the switch "
+                  "costs %.3g s; %d candidates, %.1f rows, %.1f steps/s)",
+                name_of(m->weights.target), name_of(target), verdict.why, name_of_version(m, verdict.next, rows, n),
+                verdict.gain, verdict.needed, verdict.cost, s.n, s.rows, s.steps);
         follow(m, target);
 }
 

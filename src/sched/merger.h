@@ -35,8 +35,9 @@ void merger_saw(struct merger *, const struct merger_rows *, int n, double secon
 // while there is more to do.
 bool merger_work(struct merger *, bool idle);
 
-// Which weights the rows of an adapter (NULL: the base) are computed with now: 0 the checkpoint's, its id if it is
-// merged whole, or a number that was never used before while it is between the two.
+// Which weights the rows of an adapter (NULL: the base) are computed with now: its id if it is merged whole, 0 the
+// checkpoint's. While some sites are merged and others not, no row uses them: a step that has rows of it and of others
+// would read the weights twice, and an answer would have been computed in a mode that never comes again.
 uint64_t merger_mode(const struct merger *, const struct dyn_adapter *);
 
 // The adapter that is merged or on the way there, or NULL.

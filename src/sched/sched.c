@@ -265,7 +265,8 @@ static void join_group(struct sched *s, const struct sequence *seq, const struct
         int *n = &s->in.n_groups;
 
         if (*n == 0 || s->rows[*n - 1].adapter != adapter) {
-                s->groups[*n] = (struct model_group){span->first_row, 0, adapter ? adapter->patches : NULL};
+                s->groups[*n] = (struct model_group){
+                        span->first_row, 0, adapter ? adapter->patches : NULL, merger_mode(s->o.merger, adapter) != 0};
                 s->rows[(*n)++] = (struct merger_rows){adapter, 0};
         }
         s->groups[*n - 1].n_rows += span->n_rows;
@@ -307,7 +308,6 @@ static void sample_and_emit(struct sched *s)
                 const struct plan_share *share = &s->shares[i];
                 struct sequence *seq = s->running[share->view];
 
-                sequence_ran(seq, merger_mode(s->o.merger, seq->request->adapter));
                 if (outcome_take(&s->outcome, seq, share->n_tokens, s->views[share->view].all_logits, &logits,
                             &finish[n_over]))
                         over[n_over++] = seq;
@@ -364,6 +364,16 @@ static void show_gauges(struct sched *s)
         metric_set(&s->o.metrics->kv_pages_cached, kv_pool_kept(s->pool));
 }
 
+// Before the merger decides anew: the rows were computed in the mode of before.
+static void note_modes(struct sched *s)
+{
+        for (int i = 0; i < s->n_shares; i++) {
+                struct sequence *seq = s->running[s->shares[i].view];
+
+                sequence_ran(seq, merger_mode(s->o.merger, seq->request->adapter));
+        }
+}
+
 static bool run(struct sched *s)
 {
         struct dyn_error err;
@@ -375,6 +385,7 @@ static bool run(struct sched *s)
                 return false;
         }
         s->row_limit += s->row_limit < s->o.max_rows;
+        note_modes(s);
         merger_saw(s->o.merger, s->rows, s->in.n_groups, (double)(clock_ns() - began) * 1e-9,
                 s->in.n_rows == s->in.n_spans);
         return true;

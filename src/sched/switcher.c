@@ -7,9 +7,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-// Ids of versions are below, so that a mode in between is never taken for one.
-#define BETWEEN ((uint64_t)1 << 63)
-
 static double now(void)
 {
         return (double)clock_ns() * 1e-9;
@@ -86,7 +83,6 @@ void switcher_aim(struct switcher *w, struct dyn_adapter *target)
                 w->merged = now();
         }
         w->target = target;
-        w->mode = BETWEEN | ++w->n_modes;
         w->next_site = 0;
         w->written = 0;
 }
@@ -95,12 +91,10 @@ static void arrive(struct switcher *w)
 {
         keep_holder(w, w->target);
         if (w->target != NULL) {
-                w->mode = w->target->id;
                 atomic_store(&w->target->unmerged_because, NULL);
                 atomic_store(&w->target->merged_since, clock_unix());
                 metric_add(&w->metrics->merges, 1);
         } else {
-                w->mode = 0;
                 metric_add(&w->metrics->restores, 1);
         }
         log_debug("%s%s: %zu bytes of weights written", w->target ? "merged adapter " : "restored the base",
@@ -130,7 +124,6 @@ static bool visit(struct switcher *w, int site)
         double began = now();
         size_t bytes = model_merged_bytes(w->model, site);
 
-        w->mode = BETWEEN | ++w->n_modes;
         if (wanted == NULL) {
                 model_restore(w->model, site);
                 costs_saw_restore(w->costs, bytes, now() - began);
@@ -171,7 +164,7 @@ void switcher_work(struct switcher *w, double seconds)
 
 uint64_t switcher_mode(const struct switcher *w, const struct dyn_adapter *a)
 {
-        return a != NULL && is_holder(w, a) ? w->mode : 0;
+        return a != NULL && a == w->target && !switcher_busy(w) ? a->id : 0;
 }
 
 void switcher_init(struct switcher *w, struct model *model, struct costs *costs, struct engine_metrics *metrics)

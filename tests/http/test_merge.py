@@ -1,6 +1,8 @@
 """Adapters merged into the base and taken out again: what is said of it, and what is computed meanwhile."""
+import collections
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -68,6 +70,31 @@ def test_only_one_adapter_can_have_merged_for_its_mode(server, tiny_adapter, tmp
     merge(server, "all")
 
 
+def test_the_list_says_what_is_merged_also_if_that_is_a_weighted_list(start, f32_model, tiny_store, tmp_path):
+    shutil.copytree(tiny_store, tmp_path / "store")
+    blend = [{"name": "all", "weight": 0.7}, {"name": "rank13", "weight": 0.3}]
+    with start("--model", f32_model, "--adapters", tmp_path / "store", "--kv-memory", "16M", "--merge", "always") as server:
+        def merged():
+            return server.get("/v1/adapters").json["merged"]
+
+        assert merged() is None
+        for adapter in (blend, "rank1"):
+            set_mode(server, "rank13", "unmerged")  # and so every list with it
+            wait_until(server, lambda: merged() is None)
+            set_mode(server, "rank13", "auto")
+            if adapter == "rank1":
+                set_mode(server, "rank1", "merged")
+            served = ask(server, adapter)["adapter"]
+            wait_until(server, lambda: ask(server, adapter) and merged() is not None)
+            found = merged()
+            assert (found["name"], found["version"]) == (served["name"], served["version"])
+            assert abs(found["since"] - time.time()) < 60 * server.slow
+            assert [e["name"] for e in server.get("/v1/adapters").json["data"] if e["merged"]] == [adapter] * (adapter == "rank1")
+        assert server.call("DELETE", "/v1/adapters/rank1?wait=true").status == 200
+        assert merged() is None
+        assert server.stop() == 0
+
+
 @pytest.mark.parametrize("mode", ["Merged", "", 1, True, ["merged"], {"merged": True}])
 def test_a_bad_mode_names_the_field(server, mode):
     reply = server.call("PATCH", "/v1/adapters/all", {"mode": mode})
@@ -87,6 +114,27 @@ def test_a_server_that_never_merges_says_so(start, f32_model, tiny_store, tmp_pa
         steps = by_mode(server)
         assert steps["merged"] == steps["mixed"] == 0 < steps["per_row"]
         assert server.metric("dynlora_merges_total") == 0
+        assert server.stop() == 0
+
+
+def test_each_decision_is_explained_in_a_line_of_the_debug_log(start, f32_model, tiny_store, tmp_path):
+    """Who came closest, what it would have saved, what it takes, what the switch costs, and what was seen."""
+    shutil.copytree(tiny_store, tmp_path / "store")
+    explained = re.compile(r"merge policy: (\S+) merged, (\S+) should be: ([a-z ]+) \((.+) would have saved (\S+) s of (\S+) s needed, the switch costs "
+                           r"(\S+) s; (\d+) candidates, (\S+) rows, (\S+) steps/s\)")
+    with start("--model", f32_model, "--adapters", tmp_path / "store", "--kv-memory", "16M", "--log-level", "debug") as server:
+        bar_all(server)
+        set_mode(server, "rank64", "auto")
+        begun = time.monotonic()
+        while time.monotonic() < begun + 1 or not any(m[4] == "rank64" for m in explained.finditer(server.log)):
+            assert time.monotonic() < begun + 30 * server.slow
+            ask(server, "rank64", max_tokens=50)
+        server.wait_until_idle(5)
+        lines = [m.groups() for m in explained.finditer(server.log)]
+        counted = {k: v for k, v in server.metrics().items() if k.startswith("dynlora_merge_decisions_total{") and v}
+        assert {f'dynlora_merge_decisions_total{{verdict="{why}"}}': n for why, n in collections.Counter(m[2] for m in lines).items()} == counted
+        for before, after, why, _, saved, needed, *_ in lines:
+            assert float(saved) <= float(needed) * 1.01 and (why in ("pays", "loses") or after == before)
         assert server.stop() == 0
 
 

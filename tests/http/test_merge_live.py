@@ -92,6 +92,35 @@ def test_requests_in_the_middle_of_a_merge_get_their_own_answers(deep_server):
     assert server.stop() == 0
 
 
+def test_nobody_is_computed_with_a_merge_that_is_not_whole(deep_server):
+    """Rows of both in a step would have the weights read twice, before anything is gained."""
+    server, partly = deep_server, 0
+
+    def on_merged():
+        steps = server.metrics()
+        return sum(steps[f'dynlora_steps_by_mode_total{{mode="{m}"}}'] for m in ("merged", "mixed"))
+
+    for _ in range(30):
+        streams = [running(server, a, STREAM)[0] for a in (None, "one")]
+        before = on_merged()
+        set_mode(server, "one", "merged")
+        while True:
+            steps = on_merged()
+            if entry(server, "one")["merged"]:
+                break
+            partly += 1
+            assert steps == before
+        wait_until(server, lambda: on_merged() > before)
+        for stream in streams:
+            stream.close()
+        set_mode(server, "one", "unmerged")
+        wait_until(server, lambda: mode_of(ask(server, "one", max_tokens=1)) == "per-row")
+        if partly > 0:
+            break
+    assert partly > 0
+    assert server.stop() == 0
+
+
 def test_clients_that_leave_in_the_middle_of_a_merge_leave_it_right(deep_server):
     server = deep_server
     expected = {a: exact(ask(server, a)) for a in (None, "one", "two")}

@@ -457,6 +457,16 @@ void registry_retry_forget(struct retry *retry)
 {
 }
 
+int64_t dyn_adapter_merged_since(const struct dyn_adapter *a)
+{
+        return 0;
+}
+
+const struct dyn_adapter *registry_merged(const struct registry *r)
+{
+        return NULL;
+}
+
 int64_t adapter_entry_merged_since(const struct adapter_entry *e)
 {
         return 0;

@@ -99,6 +99,8 @@ static void decide(struct world *w)
         w->verdict = merge_decide(&s);
         assert_known(w->verdict.why);
         assert_true(isfinite(w->verdict.gain) && isfinite(w->verdict.cost) && w->verdict.gain >= 0);
+        assert_true(w->verdict.gain <= w->verdict.needed);
+        assert_true(w->verdict.version == w->merged || w->verdict.version == w->verdict.next);
         if (w->verdict.version == w->merged)
                 return;
         w->lost += w->verdict.cost;

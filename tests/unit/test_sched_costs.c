@@ -74,6 +74,23 @@ static void prompts_teach_nothing_about_patches(void **state)
         assert_near(c.step, 1);
 }
 
+// A process that waits for a core or the disk for once: such steps say nothing of the others.
+static void steps_that_were_held_up_change_little(void **state)
+{
+        struct costs c = believed();
+        struct costs_rows plain = rows(4, 0), patched = rows(4, (size_t)(10 * MB));
+
+        run_steps(&c, 4, 0, 1, 50);
+        for (int i = 0; i < 50; i++) {
+                run_steps(&c, 4, 0, 1, 20);
+                run_steps(&c, 4, (size_t)(10 * MB), 1, 20);
+                costs_saw_step(&c, i % 2 ? &plain : &patched, 2, true);
+                assert_true(c.step < 13e-3);
+        }
+        run_steps(&c, 4, (size_t)(10 * MB), 1, 100);
+        assert_true(c.now.byte > 0.9e-10 && c.now.byte < 1.1e-10);
+}
+
 static void belief_stays_within_bounds_whatever_steps_take(void **state)
 {
         struct costs c = believed();
@@ -103,6 +120,7 @@ int main(void)
                 cmocka_unit_test(patches_that_cost_more_than_at_start_are_believed_to),
                 cmocka_unit_test(without_steps_to_compare_with_nothing_is_learnt),
                 cmocka_unit_test(prompts_teach_nothing_about_patches),
+                cmocka_unit_test(steps_that_were_held_up_change_little),
                 cmocka_unit_test(belief_stays_within_bounds_whatever_steps_take),
                 cmocka_unit_test(slices_teach_what_a_merge_and_a_restore_cost),
         };
