@@ -2,6 +2,7 @@
 // at a time; the book is touched only when a load has come back to the loop. What they do meanwhile is in loads_pool.c.
 #include "adapt/loads.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -104,10 +105,13 @@ static enum registry_outcome enter(struct load *l)
                         dyn_adapter_unpin(l->adapter);
                 }
         }
-        if (l->status != DYN_OK)
+        if (l->status != DYN_OK) {
                 note_failure(l);
-        else
-                book_failure(l->entry, NULL, NULL);
+                return outcome;
+        }
+        book_failure(l->entry, NULL, NULL);
+        if (l->moved_to != NULL)
+                version_move(l->entry->pub.current->adapter, l->moved_to);
         return outcome;
 }
 
@@ -117,6 +121,8 @@ static void load_free(struct load *l)
                 close(l->archive);
         mem_free(l->name);
         mem_free(l->path);
+        mem_free(l->held_path);
+        mem_free(l->moved_to);
         mem_free(l);
 }
 
@@ -178,9 +184,13 @@ static struct load *create(struct registry *r, const char *name, char *path)
         l->path = path;
         l->archive = -1;
         l->began = clock_ns();
-        // While the store holds something else than what is served, the same content repairs it.
-        if (e->pub.current != NULL && e->failure == NULL)
-                memcpy(l->held, dyn_adapter_info(e->pub.current->adapter)->sha256, FOLDER_HASH);
+        if (e->pub.current != NULL) {
+                const struct dyn_adapter_info *info = dyn_adapter_info(e->pub.current->adapter);
+
+                memcpy(l->held, info->sha256, FOLDER_HASH);
+                l->held_path = mem_strdup(info->path);
+                l->stale = e->failure != NULL; // the same content repairs it
+        }
         return l;
 }
 
@@ -212,6 +222,16 @@ static enum dyn_status check_free(const struct registry *r, const char *name, st
         return DYN_OK;
 }
 
+// As a restart finds it, wherever that begins. Links are not resolved: one that is led elsewhere is an update.
+static char *absolute(const char *path)
+{
+        char *here = path[0] == '/' || path[0] == 0 ? NULL : getcwd(NULL, 0);
+        char *whole = here ? mem_printf("%s/%s", here, path) : mem_strdup(path);
+
+        free(here);
+        return whole;
+}
+
 enum dyn_status registry_load(
         struct registry *r, const struct registry_order *order, registry_done *done, void *ctx, struct dyn_error *err)
 {
@@ -223,7 +243,7 @@ enum dyn_status registry_load(
                 return dyn_fail(err, DYN_INVALID, "expected a path, since there is no adapter store");
 
         char *own = r->store ? mem_printf("%s/%s", store_path(r->store), order->name) : NULL;
-        struct load *l = create(r, order->name, mem_strdup(order->path ? order->path : own));
+        struct load *l = create(r, order->name, order->path ? absolute(order->path) : mem_strdup(own));
 
         l->keep = own != NULL && strcmp(own, l->path) != 0;
         l->found = l->own = own != NULL && !l->keep;

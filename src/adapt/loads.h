@@ -11,7 +11,9 @@ struct load {
         struct registered *entry; // NULL: dropped
         struct load *next;        // in the registry's list
         char *name, *path;
-        char held[FOLDER_HASH]; // the content that the name holds now, "" if none
+        char held[FOLDER_HASH]; // the content that the name holds now, if held_path is not NULL
+        char *held_path;        // where that came from
+        bool stale;             // and the store holds something else
         int archive;            // an upload to unpack instead of reading path; -1: none
         bool replace;
         bool keep;     // enter it into the store, which does not have it yet
@@ -27,6 +29,7 @@ struct load {
         int64_t began; // nanoseconds
         // What the worker found.
         struct dyn_adapter *adapter; // NULL: failed, or the name holds this content already
+        char *moved_to;              // where the same content comes from now; NULL: from where it came
         enum dyn_status status;
         struct dyn_error error;
 };

@@ -90,7 +90,8 @@ typedef void registry_done(void *ctx, enum dyn_status, enum registry_outcome, co
         const struct dyn_error *error);
 
 // A folder to register under a name. It is entered into the store, if there is one, before it is published: a restart
-// finds it.
+// finds it. Its path is kept as it was given, made absolute; the same content from another path is read from there from
+// then on, unless the store has files of its own.
 struct registry_order {
         const char *name;
         const char *path;                      // NULL: the store's folder of that name

@@ -141,13 +141,37 @@ static enum dyn_status open_name(const struct store *s, const char *name, int *f
         return shelf_fail(err, s->path, name, error);
 }
 
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+        return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+enum store_place store_place_of(const struct store *s, const char *name, const char *path)
+{
+        enum store_place place = STORE_ELSEWHERE;
+        struct stat home, st;
+        char *real = realpath(path, NULL);
+
+        if (real == NULL || fstatat(s->dir, name, &home, AT_SYMLINK_NOFOLLOW) != 0) {
+                free(real);
+                return place;
+        }
+        // By what they are, not by their names: a volume can be mounted at two places.
+        for (enum store_place found = STORE_ITSELF; *real != 0 && place == STORE_ELSEWHERE; found = STORE_WITHIN) {
+                if (stat(real, &st) == 0 && same_file(&st, &home))
+                        place = found;
+                *strrchr(real, '/') = 0;
+        }
+        free(real);
+        return place;
+}
+
 // Whether the name still means the folder.
 static bool is_still(const struct store *s, const char *name, int folder)
 {
         struct stat a, b;
 
-        return fstatat(s->dir, name, &a, AT_SYMLINK_NOFOLLOW) == 0 && fstat(folder, &b) == 0 && a.st_dev == b.st_dev &&
-               a.st_ino == b.st_ino;
+        return fstatat(s->dir, name, &a, AT_SYMLINK_NOFOLLOW) == 0 && fstat(folder, &b) == 0 && same_file(&a, &b);
 }
 
 // Into the folder that the name means now, which somebody may be replacing.

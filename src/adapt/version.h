@@ -33,7 +33,8 @@ struct outline {
         float scale;
 };
 
-// info, id, outline and parts never change. files and patches come and go by version_* alone, one caller at a time.
+// info, id, outline and parts never change, but for info.path (version_move). files and patches come and go by
+// version_* alone, one caller at a time.
 struct dyn_adapter {
         struct dyn_adapter_info info; // strings owned
         uint64_t id;                  // unique in this process, never 0, never used again: the key of everything cached
@@ -85,7 +86,7 @@ struct loan {
 enum dyn_status version_lend(struct dyn_adapter *, struct loan *, struct dyn_error *);
 void version_take_back(struct loan *);
 
-// Its folder is somewhere else from now on. Before anybody else knows the version.
+// The same content lies at another path from now on. Nobody may hold on to info.path across this but by a copy.
 void version_move(struct dyn_adapter *, const char *path);
 
 // Takes it off the device; false if requests run on it.

@@ -54,6 +54,7 @@ static void the_same_content_again_is_the_same_version(void **state)
                 assert_int_equal(e.status, DYN_OK);
                 assert_int_equal(e.outcome, REGISTRY_SAME);
                 assert_ptr_equal(e.entry->current->adapter, before);
+                assert_string_equal(e.entry->source, copy);
                 assert_false(e.entry->updating);
         }
         assert_int_equal(registry_totals(w->registry).loads, 1);
