@@ -80,15 +80,30 @@ static void unlink_load(struct load *l)
                 l->entry->load = NULL;
 }
 
-// A folder of the store stays listed with what is wrong with it.
+static bool is_order(const struct load *l)
+{
+        return !l->found || l->own;
+}
+
+// Of an order for the store's own folder: what is wrong may be the order, and the next look at the store reads the
+// folder as it is.
+static bool may_be_the_orders_fault(const struct load *l)
+{
+        return l->own && (l->status == DYN_CONFLICT || l->status == DYN_NO_MEMORY);
+}
+
+// A folder of the store stays listed with what is wrong with it, and so does an order that nobody waited for.
 static void note_failure(struct load *l)
 {
         struct registered *e = l->entry;
 
         l->registry->totals.failures += l->status != DYN_CONFLICT && l->status != DYN_BUSY;
-        if (!l->found || l->signature == 0 || e == NULL)
+        if (e == NULL || l->unwanted || l->registry->stopping)
                 return;
-        book_failure(e, l->error.text, l->path);
+        if (l->found && l->signature != 0 && !may_be_the_orders_fault(l))
+                book_failure(e, l->error.text, l->path);
+        else if (is_order(l) && l->done == NULL)
+                book_refusal(e, l->error.text, l->path);
 }
 
 static enum registry_outcome enter(struct load *l)
@@ -110,6 +125,8 @@ static enum registry_outcome enter(struct load *l)
                 return outcome;
         }
         book_failure(l->entry, NULL, NULL);
+        if (is_order(l))
+                book_refusal(l->entry, NULL, NULL);
         if (l->moved_to != NULL)
                 version_move(l->entry->pub.current->adapter, l->moved_to);
         return outcome;
@@ -136,7 +153,7 @@ static void note_store(const struct load *l)
         if (l->signature != 0) {
                 e->in_store = true;
                 // What was written here is read once more: another replica's rename may have come in between.
-                e->signature = load_is_kept(l) ? 0 : l->signature;
+                e->signature = load_is_kept(l) || may_be_the_orders_fault(l) ? 0 : l->signature;
                 e->missed = 0;
                 if (!l->found || l->own)
                         watch_bury(l->registry, l->name);
@@ -189,6 +206,7 @@ static struct load *create(struct registry *r, const char *name, char *path)
 
                 memcpy(l->held, info->sha256, FOLDER_HASH);
                 l->held_path = mem_strdup(info->path);
+                l->held_bytes = info->bytes;
                 l->stale = e->failure != NULL; // the same content repairs it
         }
         return l;
@@ -252,6 +270,7 @@ enum dyn_status registry_load(
         l->has_settings = order->settings != NULL;
         if (l->has_settings)
                 l->settings = *order->settings;
+        l->pin_room = book_pin_room(r, order->name);
         l->done = done;
         l->ctx = ctx;
         start(l);

@@ -38,12 +38,10 @@ static enum dyn_status compare(struct load *l, const char *path, const char *pla
         if (folder_hash(path, sha256, &l->error))
                 return dyn_fail_in(&l->error, path);
         if (strcmp(sha256, l->held) != 0)
-                return l->replace || l->stale
-                               ? DYN_OK
-                               : dyn_fail(&l->error, DYN_CONFLICT,
-                                         "adapter \"%s\" is in use with other content (version %.16s): set \"replace\" "
-                                         "to update it",
-                                         l->name, l->held);
+                return l->replace || l->stale ? DYN_OK
+                                              : dyn_fail(&l->error, DYN_CONFLICT,
+                                                        "adapter \"%s\" is in use with other content (version %.16s)",
+                                                        l->name, l->held);
         bool here = is_held_here(l);
 
         *same = !l->stale;
@@ -74,6 +72,16 @@ static enum dyn_status write_settings(struct load *l)
         if (st == DYN_OK)
                 note_written(l);
         return st;
+}
+
+// Whether what is read can have the pin that was asked for. One that the store asks for is met when there is room.
+static enum dyn_status check_pin(struct load *l)
+{
+        size_t bytes = l->adapter ? l->adapter->info.bytes : l->held_bytes;
+
+        if ((l->found && !l->own) || !l->has_settings || !l->settings.pin)
+                return DYN_OK;
+        return book_check_pin(l->registry, l->name, bytes, l->pin_room, &l->error);
 }
 
 static enum dyn_status open_checked(struct load *l, const char *path)
@@ -123,6 +131,8 @@ static enum dyn_status read_path(struct load *l, const char *path, bool keep)
                 st = compare(l, path, path, &same);
         if (st == DYN_OK && !same)
                 st = open_checked(l, path);
+        if (st == DYN_OK)
+                st = check_pin(l);
         if (st == DYN_OK && keep && (!same || l->moved_to))
                 st = keep_path(l);
         else if (st == DYN_OK && keep && l->has_settings)

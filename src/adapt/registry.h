@@ -36,9 +36,11 @@ struct adapter_entry {
         const char *name;
         const char *source; // the folder it was loaded from, or is being loaded from; as it was given
         // LOADING: no version yet. READY: published; a replacement may be on its way. DRAINING: removed, but requests
-        // still run. FAILED: a folder of the store that was refused.
+        // still run. FAILED: a folder of the store that was refused, or an order that nobody waited for.
         enum adapter_state state;
-        const char *error;               // FAILED: why. READY: why what the store holds now is not served, or NULL
+        // FAILED: why. READY: why what the store holds now, or what was last ordered without waiting, is not served, or
+        // NULL.
+        const char *error;
         struct adapter_version *current; // READY: the published version; else NULL
         bool updating;                   // READY: a load for this name is running
         bool pinned;                     // stays on the device

@@ -66,9 +66,8 @@ static void other_content_needs_replace(void **state)
         struct world *w = *state;
         struct dyn_adapter *before = world_load(w, "sql", w->one, false).entry->current->adapter;
         struct ending e = world_load(w, "sql", w->other, false);
-        char *expected = mem_printf("adapter \"sql\" is in use with other content (version %s): set \"replace\" to "
-                                    "update it",
-                dyn_adapter_info(before)->version);
+        char *expected = mem_printf(
+                "adapter \"sql\" is in use with other content (version %s)", dyn_adapter_info(before)->version);
 
         assert_int_equal(e.status, DYN_CONFLICT);
         assert_string_equal(e.text, expected);
