@@ -4,7 +4,9 @@
 
 #include <assert.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "adapt/blend.h"
 #include "adapt/folder.h"
@@ -118,6 +120,36 @@ static enum dyn_status fail_at(struct dyn_adapter *a, struct dyn_error *err)
         return st;
 }
 
+static const char *last_of(const char *path)
+{
+        const char *slash = strrchr(path, '/');
+
+        return slash ? slash + 1 : path;
+}
+
+bool version_other_base(const struct adapter_host *host, const char *base_model)
+{
+        const char *ours = host->base ? last_of(host->base) : "", *theirs = base_model ? last_of(base_model) : "";
+        size_t n = strlen(theirs), end = strlen(ours);
+        bool file = end > 5 && strcasecmp(ours + end - 5, ".gguf") == 0;
+
+        if (n == 0 || end == 0)
+                return false;
+        // A file's name goes on with how it is quantised.
+        return strncasecmp(theirs, ours, n) != 0 || (ours[n] != 0 && !(file && strchr(".-_", ours[n]) != NULL));
+}
+
+// A shape that does not fit is easier to understand with the model that it was made for.
+static void say_base(const struct adapter_host *host, const struct folder *folder, struct dyn_error *err)
+{
+        size_t n = strlen(err->text);
+
+        if (err->status == DYN_INVALID && version_other_base(host, folder->base_model))
+                snprintf(err->text + n, sizeof err->text - n,
+                        " (it says that its base is \"%.120s\"; this is \"%.120s\")", folder->base_model,
+                        last_of(host->base));
+}
+
 // The folder in memory, checked against the model. *lowered is given back by the caller.
 static enum dyn_status read_folder(const struct adapter_host *host, const char *path, struct folder **out,
         struct dyn_lowered *lowered, struct dyn_error *err)
@@ -126,8 +158,10 @@ static enum dyn_status read_folder(const struct adapter_host *host, const char *
         enum dyn_status st = folder_open(folder, path, err);
 
         folder->users = 1;
-        if (st == DYN_OK && (st = folder->kind->lower(&folder->files, host->sites, lowered, err)))
+        if (st == DYN_OK && (st = folder->kind->lower(&folder->files, host->sites, lowered, err))) {
+                say_base(host, folder, err);
                 folder_close(folder);
+        }
         if (st) {
                 mem_free(folder);
                 return dyn_fail_in(err, path);

@@ -16,6 +16,7 @@ struct adapter_host {
         const struct dyn_backend_ops *ops;
         struct dyn_device *device;
         const struct dyn_sites *sites;
+        const char *base; // the model's folder or file, for messages; NULL: it has no name
         // Who runs them, and what it is told (dyn_engine_prefer_merged, dyn_engine_kick); NULL where versions are only
         // checked.
         struct dyn_engine *engine;
@@ -65,6 +66,10 @@ static inline void version_kick(const struct dyn_adapter *a)
         if (a->host->engine != NULL)
                 a->host->kick(a->host->engine);
 }
+
+// Whether an adapter that says it was made for base_model (may be NULL) means another one, as far as names tell: the
+// same model may lie in a folder of any name.
+bool version_other_base(const struct adapter_host *, const char *base_model);
 
 // Reads and checks a folder against the model: a version on the host. host must outlive it. Any thread; blocks.
 enum dyn_status version_open(
