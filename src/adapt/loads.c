@@ -43,17 +43,38 @@ void load_yield(struct registered *e)
 // Back on the loop
 // ----------------------------------------------------------------------------------------------------------------
 
-static void tell(const struct load *l, enum registry_outcome outcome)
+static bool is_order(const struct load *l)
 {
+        return !l->found || l->own;
+}
+
+// Not what is known of a folder of the store that is just read once more, and not that nobody wants it any more.
+static bool is_news(const struct load *l)
+{
+        const struct registered *e = l->entry;
+
+        if (is_order(l))
+                return true;
+        return e != NULL && !l->unwanted && !l->registry->stopping &&
+               (e->failure == NULL || strcmp(e->failure, l->error.text) != 0);
+}
+
+static void tell(const struct load *l, enum registry_outcome outcome, bool news)
+{
+        enum log_level level = l->scan ? LOG_DEBUG : LOG_INFO;
+
         if (l->status != DYN_OK) {
-                log_warn("adapter %s: %s", l->name, l->error.text);
+                log_write(news ? LOG_WARN : LOG_DEBUG, "adapter %s: %s", l->name, l->error.text);
+        } else if (l->moved_to != NULL) {
+                log_info("adapter %s: the same content, from now on of %s", l->name, l->moved_to);
         } else if (outcome != REGISTRY_SAME) {
                 const struct dyn_adapter_info *info = dyn_adapter_info(l->adapter);
 
-                log_write(l->scan ? LOG_DEBUG : LOG_INFO,
-                        "adapter %s: %s of rank %d at %d sites, version %s, %.1f MB, loaded in %.0f ms", l->name,
-                        info->kind, info->rank, info->n_sites, info->version, (double)info->bytes / 1e6,
+                log_write(level, "adapter %s: %s of rank %d at %d sites, version %s, %.1f MB, loaded in %.0f ms",
+                        l->name, info->kind, info->rank, info->n_sites, info->version, (double)info->bytes / 1e6,
                         (double)(clock_ns() - l->began) / 1e6);
+                if (version_other_base(l->registry->host, info->base_model))
+                        log_write(level, "adapter %s: fits, but says that its base is %s", l->name, info->base_model);
         }
 }
 
@@ -78,11 +99,6 @@ static void unlink_load(struct load *l)
         *at = l->next;
         if (l->entry != NULL)
                 l->entry->load = NULL;
-}
-
-static bool is_order(const struct load *l)
-{
-        return !l->found || l->own;
 }
 
 // Of an order for the store's own folder: what is wrong may be the order, and the next look at the store reads the
@@ -169,8 +185,9 @@ static void after(uv_work_t *req, int uv_status)
 
         judge(l, uv_status);
         unlink_load(l);
+        bool news = is_news(l);
         enum registry_outcome outcome = enter(l);
-        tell(l, outcome);
+        tell(l, outcome, news);
         note_store(l);
         if (e != NULL && l->unwanted)
                 store_take_out(e);

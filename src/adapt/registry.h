@@ -131,8 +131,9 @@ enum dyn_status registry_merge_at_start(struct registry *, const char *name, str
 // The name whose mode is merged, or NULL. At most one should have it: who sets modes asks here.
 const char *registry_marked_merged(const struct registry *);
 
-// Changes the settings of a name, here at once and in the store. done is called once unless this fails: DYN_NOT_FOUND,
-// DYN_CONFLICT (being loaded or changed), DYN_BUSY.
+// Changes the settings of a name, here at once and in the store; if the store does not take them, here they are taken
+// back. done is called once unless this fails: DYN_NOT_FOUND, DYN_CONFLICT (being loaded or changed), DYN_BUSY,
+// DYN_NO_MEMORY (a pin that other pins leave no room for).
 typedef void registry_set_done(void *ctx, enum dyn_status, const struct adapter_entry *, const struct dyn_error *);
 enum dyn_status registry_set(struct registry *, const char *name, const struct store_settings *,
         registry_set_done *done, void *ctx, struct dyn_error *);

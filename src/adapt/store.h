@@ -77,7 +77,8 @@ struct store_listing {
 };
 
 // Every visible folder, and every link that is not one to a file; the adapter files are looked at, not read. A name
-// that is just being replaced may be missing where the file system cannot swap: see store_look.
+// that is just being replaced may be missing where the file system cannot swap: see store_look. DYN_IO also if the
+// store's path no longer leads to the folder that it was, or an empty one has taken its place.
 enum dyn_status store_list(struct store *, struct store_listing *, struct dyn_error *);
 void store_listing_free(struct store_listing *);
 
