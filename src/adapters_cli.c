@@ -73,21 +73,29 @@ static enum dyn_status connect_to(struct command *c, struct dyn_error *err)
 // Asking and telling
 // ----------------------------------------------------------------------------------------------------------------
 
-static void tell_refusal(const struct command *c, int status, const cJSON *answer)
-{
-        const cJSON *message = json_member(json_member(answer, "error"), "message");
-
-        if (cJSON_IsString(message))
-                fprintf(stderr, "dynlora adapters: %s\n", message->valuestring);
-        else
-                fprintf(stderr, "dynlora adapters: the server answered %d\n", status);
-}
-
 static const char *string_of(const cJSON *object, const char *member)
 {
         const cJSON *value = json_member(object, member);
 
         return cJSON_IsString(value) ? value->valuestring : "?";
+}
+
+static void tell_known(const struct command *c)
+{
+        fprintf(stderr, "dynlora adapters: an adapter is named \"%s\" already: update gives it a new version\n",
+                c->order.name);
+}
+
+static void tell_refusal(const struct command *c, int status, const cJSON *answer)
+{
+        const cJSON *error = json_member(answer, "error"), *message = json_member(error, "message");
+
+        if (status == 409 && is(c->order.action, "add") && is(string_of(error, "code"), "conflict"))
+                tell_known(c);
+        else if (cJSON_IsString(message))
+                fprintf(stderr, "dynlora adapters: %s\n", message->valuestring);
+        else
+                fprintf(stderr, "dynlora adapters: the server answered %d\n", status);
 }
 
 static void tell_done(const struct command *c, const cJSON *answer)
@@ -99,7 +107,8 @@ static void tell_done(const struct command *c, const cJSON *answer)
         else if (is(c->order.action, "pin") || is(c->order.action, "unpin"))
                 printf("%s: %sned\n", c->order.name, c->order.action);
         else
-                printf("%s: version %s, %s\n", c->order.name, string_of(answer, "version"), string_of(answer, "state"));
+                printf("%s: version %s, %s%s\n", c->order.name, string_of(answer, "version"),
+                        string_of(answer, "state"), is(string_of(answer, "outcome"), "unchanged") ? ", unchanged" : "");
 }
 
 static int finish(const struct command *c, int status, const struct buf *body)
@@ -148,8 +157,7 @@ static int check_known(const struct command *c, bool expected)
         if (client_send(c->client, &call, &status, &body, &err) != DYN_OK) {
                 result = fail(err.text);
         } else if (!expected && status == 200) {
-                fprintf(stderr, "dynlora adapters: an adapter is named \"%s\" already: update gives it a new version\n",
-                        c->order.name);
+                tell_known(c);
                 result = REFUSED;
         } else if (status != 200 && (expected || status != 404)) {
                 result = finish(c, status, &body);

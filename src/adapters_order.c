@@ -61,8 +61,8 @@ static enum dyn_status check_words(const struct adapters_order *o, int n_words, 
                 if (!is(o->action, actions[i].action))
                         continue;
                 if (n_words != actions[i].n_words)
-                        return dyn_fail(err, DYN_INVALID, "%s: expected %s after it, found %d words", o->action,
-                                expected[actions[i].n_words - 1], n_words - 1);
+                        return dyn_fail(err, DYN_INVALID, "%s: expected %s after it, found %d word%s", o->action,
+                                expected[actions[i].n_words - 1], n_words - 1, n_words == 2 ? "" : "s");
                 if (o->upload && n_words != 3)
                         return dyn_fail(err, DYN_INVALID, "--upload is for add and update");
                 return o->name == NULL || *o->name != 0 ? DYN_OK

@@ -31,7 +31,7 @@ enum dyn_status client_create(struct client **out, const char *url, const char *
 {
         size_t len = strlen(url);
 
-        if (len == 0 || strcmp(url, "unix:") == 0)
+        if (len == 0 || url[0] == '/' || strcmp(url, "unix:") == 0)
                 return dyn_fail(err, DYN_INVALID, "expected http://HOST:PORT or unix:PATH, found \"%s\"", url);
         if (token != NULL && (*token == 0 || !is_visible(token)))
                 return dyn_fail(err, DYN_INVALID, "the token: expected visible ASCII characters");
@@ -96,6 +96,17 @@ static enum dyn_status set_body(CURL *curl, const struct client_call *call, stru
         return DYN_OK;
 }
 
+// libcurl speaks of port 80 where a Unix socket was meant.
+static enum dyn_status fail_call(const struct client *c, CURLcode code, const char *why, struct dyn_error *err)
+{
+        long os_error = 0;
+
+        curl_easy_getinfo(c->curl, CURLINFO_OS_ERRNO, &os_error);
+        if (code == CURLE_COULDNT_CONNECT && os_error != 0)
+                return dyn_fail(err, DYN_IO, "%s: no server answers there: %s", c->url, strerror((int)os_error));
+        return dyn_fail(err, DYN_IO, "%s: %s", c->url, why[0] ? why : curl_easy_strerror(code));
+}
+
 static char *whole_url(struct client *c, const struct client_call *call)
 {
         char *name = call->name ? curl_easy_escape(c->curl, call->name, 0) : NULL;
@@ -136,7 +147,7 @@ enum dyn_status client_send(
 
                 curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &answered);
                 if (code != CURLE_OK)
-                        st = dyn_fail(err, DYN_IO, "%s: %s", c->url, why[0] ? why : curl_easy_strerror(code));
+                        st = fail_call(c, code, why, err);
         }
         *status = (int)answered;
         // The error buffer and the headers are the handle's no longer.

@@ -186,8 +186,8 @@ static enum dyn_status start(struct dyn_engine *e, struct dyn_error *err)
 
         init_metrics(&e->metrics);
         fill_info(e);
-        e->host = (struct adapter_host){model_ops(e->model), model_device(e->model), model_sites(e->model), e,
-                dyn_engine_prefer_merged, dyn_engine_kick};
+        e->host = (struct adapter_host){model_ops(e->model), model_device(e->model), model_sites(e->model),
+                mem_strdup(e->o.model), e, dyn_engine_prefer_merged, dyn_engine_kick};
         e->inbox = queue_create(sizeof(struct sequence *));
         e->outbox = queue_create(sizeof(struct dyn_event));
         e->sched = sched_create(&options);
@@ -235,6 +235,7 @@ void dyn_engine_destroy(struct dyn_engine *e)
                 take_wish(e);
         merger_destroy(e->merger);
         pthread_mutex_destroy(&e->wish_lock);
+        mem_free((char *)e->host.base);
         queue_destroy(e->inbox);
         queue_destroy(e->outbox);
         if (e->model != NULL)

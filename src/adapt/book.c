@@ -57,12 +57,24 @@ struct registered *book_add(struct registry *r, const char *name)
         return e;
 }
 
+static void note(struct registered *e, char **what, const char *why, const char *source)
+{
+        mem_free(*what);
+        *what = why ? mem_strdup(why) : NULL;
+        if (source == NULL)
+                return;
+        mem_free(e->failed_source);
+        e->failed_source = mem_strdup(source);
+}
+
 void book_failure(struct registered *e, const char *why, const char *source)
 {
-        mem_free(e->failure);
-        mem_free(e->failed_source);
-        e->failure = why ? mem_strdup(why) : NULL;
-        e->failed_source = source ? mem_strdup(source) : NULL;
+        note(e, &e->failure, why, source);
+}
+
+void book_refusal(struct registered *e, const char *why, const char *source)
+{
+        note(e, &e->refusal, why, source);
 }
 
 // A version that takes no new requests must not stay merged.
@@ -176,16 +188,16 @@ static void show(struct registered *e)
 {
         struct adapter_entry *pub = &e->pub;
 
+        pub->error = e->failure ? e->failure : e->refusal;
         if (pub->current != NULL)
                 pub->state = ADAPTER_READY;
         else if (e->load != NULL && !e->removed)
                 pub->state = ADAPTER_LOADING;
         else
-                pub->state = e->versions != NULL || e->removed ? ADAPTER_DRAINING : ADAPTER_FAILED;
+                pub->state = e->versions == NULL && pub->error != NULL ? ADAPTER_FAILED : ADAPTER_DRAINING;
         pub->updating = pub->current != NULL && e->load != NULL;
         pub->pinned = e->settings.pin;
         pub->mode = e->settings.mode;
-        pub->error = e->failure; // of a READY one: why what the store holds now is not served
         if (pub->state == ADAPTER_LOADING)
                 pub->source = load_path(e->load);
         else if (e->versions != NULL)
@@ -205,6 +217,7 @@ static void drop(struct registered *e)
         memmove(r->entries + at, r->entries + at + 1, (size_t)(r->n - at) * sizeof(struct registered *));
         mem_free((char *)e->pub.name);
         mem_free(e->failure);
+        mem_free(e->refusal);
         mem_free(e->failed_source);
         mem_free(e);
 }
@@ -219,7 +232,7 @@ void book_settle(struct registered *e)
         struct waiter *done = take_waiters(e, free_drained(e));
         struct dyn_error error = e->take_out;
 
-        if (e->versions == NULL && e->load == NULL && e->chore == NULL && e->failure == NULL)
+        if (e->versions == NULL && e->load == NULL && e->chore == NULL && e->failure == NULL && e->refusal == NULL)
                 drop(e);
         else
                 show(e);
@@ -240,6 +253,32 @@ void book_settings(struct registered *e, const struct store_settings *settings)
         show(e);
 }
 
+size_t book_pin_room(const struct registry *r, const char *name)
+{
+        size_t room = r->device_bytes;
+
+        for (int i = 0; i < r->n; i++) {
+                const struct registered *e = r->entries[i];
+
+                if (!e->settings.pin || e->pub.current == NULL || strcmp(e->pub.name, name) == 0)
+                        continue;
+                size_t bytes = dyn_adapter_info(e->pub.current->adapter)->bytes;
+                room -= bytes < room ? bytes : room;
+        }
+        return room;
+}
+
+enum dyn_status book_check_pin(
+        const struct registry *r, const char *name, size_t bytes, size_t room, struct dyn_error *err)
+{
+        if (bytes <= room)
+                return DYN_OK;
+        return dyn_fail(err, DYN_NO_MEMORY,
+                "adapter \"%s\" cannot be pinned: it takes %zu bytes on the device, and other pinned ones leave %zu of "
+                "the %zu that --adapter-memory allows",
+                name, bytes, room, r->device_bytes);
+}
+
 void book_unpublish(struct registered *e)
 {
         e->removed = true;
@@ -248,8 +287,8 @@ void book_unpublish(struct registered *e)
         e->pub.current = NULL;
         e->settings = (struct store_settings){0};
         e->take_out = (struct dyn_error){0};
-        mem_free(e->failure);
-        e->failure = NULL;
+        book_failure(e, NULL, NULL);
+        book_refusal(e, NULL, NULL);
         if (e->load == NULL || load_is_kept(e->load))
                 return;
         load_drop(e->load);

@@ -48,9 +48,11 @@ struct registered {
         struct store_settings settings;
         struct dyn_error take_out; // why the store did not let go of it; DYN_OK if it did
         struct waiter *waiters;
-        char *failure, *failed_source; // of a folder of the store; NULL otherwise
-        bool settling;                 // in book_settle
-        bool removed;                  // unregistered, and nothing was published since
+        char *failure;       // of a folder of the store; NULL otherwise
+        char *refusal;       // of the last order, if nobody waited for it; NULL otherwise
+        char *failed_source; // of either
+        bool settling;       // in book_settle
+        bool removed;        // unregistered, and nothing was published since
 };
 
 struct retries {
@@ -115,8 +117,17 @@ void book_settle(struct registered *);
 // Notes why what the store holds under the name is not served, and where that lies; NULL, NULL: it is.
 void book_failure(struct registered *, const char *why, const char *source);
 
+// The same for what somebody ordered without waiting for the answer.
+void book_refusal(struct registered *, const char *why, const char *source);
+
 // Keeps the settings; a pinned adapter is brought to the device.
 void book_settings(struct registered *, const struct store_settings *);
+
+// Bytes of the device that the pins of all others leave; and whether so many suffice for one of that size, on any
+// thread: DYN_NO_MEMORY.
+size_t book_pin_room(const struct registry *, const char *name);
+enum dyn_status book_check_pin(
+        const struct registry *, const char *name, size_t bytes, size_t room, struct dyn_error *);
 
 // No new request gets what is published. Settles nothing.
 void book_unpublish(struct registered *);

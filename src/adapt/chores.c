@@ -12,7 +12,7 @@ struct chore {
         char *name;
         struct store *store;
         bool remove;
-        struct store_settings settings;
+        struct store_settings settings, before;
         registry_set_done *done;
         void *ctx;
         enum dyn_status status;
@@ -44,6 +44,11 @@ static void after(uv_work_t *req, int cancelled)
         if (!c->remove && e->removed)
                 c->status = dyn_fail(&c->error, DYN_CONFLICT, "adapter \"%s\" was unregistered meanwhile", c->name);
         watch_bury(e->registry, c->name);
+        if (!c->remove && !e->removed && c->status != DYN_OK)
+                book_settings(e, &c->before);
+        else if (!c->remove && !e->removed)
+                log_info("adapter %s: %s, mode %s", c->name, c->settings.pin ? "pinned" : "not pinned",
+                        store_mode_name(c->settings.mode));
         if (c->remove) {
                 e->in_store = c->status != DYN_OK;
                 e->take_out = c->error;
@@ -78,6 +83,16 @@ void store_take_out(struct registered *e)
         uv_queue_work(e->registry->loop, &c->work, work, after);
 }
 
+static enum dyn_status check_pin(const struct registered *e, struct dyn_error *err)
+{
+        const struct registry *r = e->registry;
+
+        if (e->pub.current == NULL)
+                return DYN_OK;
+        return book_check_pin(
+                r, e->pub.name, dyn_adapter_info(e->pub.current->adapter)->bytes, book_pin_room(r, e->pub.name), err);
+}
+
 enum dyn_status registry_set(struct registry *r, const char *name, const struct store_settings *settings,
         registry_set_done *done, void *ctx, struct dyn_error *err)
 {
@@ -90,6 +105,10 @@ enum dyn_status registry_set(struct registry *r, const char *name, const struct 
         load_yield(e);
         if (e->load != NULL || e->chore != NULL)
                 return dyn_fail(err, DYN_CONFLICT, "adapter \"%s\" is being changed already", name);
+        if (!e->settings.pin && settings->pin && check_pin(e, err) != DYN_OK)
+                return DYN_NO_MEMORY;
+        const struct store_settings before = e->settings;
+
         book_settings(e, settings);
         if (!e->in_store) {
                 done(ctx, DYN_OK, &e->pub, NULL);
@@ -98,6 +117,7 @@ enum dyn_status registry_set(struct registry *r, const char *name, const struct 
         struct chore *c = create(e);
 
         c->settings = *settings;
+        c->before = before;
         c->done = done;
         c->ctx = ctx;
         uv_queue_work(r->loop, &c->work, work, after);

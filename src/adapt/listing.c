@@ -254,11 +254,14 @@ static int by_name(const void *a, const void *b)
 
 enum dyn_status store_list(struct store *s, struct store_listing *l, struct dyn_error *err)
 {
-        DIR *d = open_listing(s);
         const struct dirent *e;
         int cap = 0;
 
         *l = (struct store_listing){0};
+        enum dyn_status st = shelf_follow(s, err);
+        if (st != DYN_OK)
+                return st;
+        DIR *d = open_listing(s);
         if (d == NULL)
                 return shelf_fail(err, s->path, NULL, errno);
         while (errno = 0, (e = readdir(d)) != NULL) {

@@ -4,7 +4,9 @@
 
 #include <assert.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "adapt/blend.h"
 #include "adapt/folder.h"
@@ -13,8 +15,8 @@
 
 static atomic_uint_fast64_t last_id;
 
-// Guards which folder a version has on the host, and how many hold that: one that is lent stays for who reads it when
-// it leaves the host.
+// Guards where a version's folder is, which it has on the host, and how many hold that: one that is lent stays for who
+// reads it when it leaves the host.
 static pthread_mutex_t folders = PTHREAD_MUTEX_INITIALIZER;
 
 static void free_patches(struct dyn_adapter *a)
@@ -100,6 +102,54 @@ struct dyn_adapter *version_create(
         return a;
 }
 
+// Its folder's path; the caller's.
+static char *path_of(const struct dyn_adapter *a)
+{
+        pthread_mutex_lock(&folders);
+        char *path = mem_strdup(a->info.path);
+        pthread_mutex_unlock(&folders);
+        return path;
+}
+
+static enum dyn_status fail_at(struct dyn_adapter *a, struct dyn_error *err)
+{
+        char *path = path_of(a);
+        enum dyn_status st = dyn_fail_in(err, path);
+
+        mem_free(path);
+        return st;
+}
+
+static const char *last_of(const char *path)
+{
+        const char *slash = strrchr(path, '/');
+
+        return slash ? slash + 1 : path;
+}
+
+bool version_other_base(const struct adapter_host *host, const char *base_model)
+{
+        const char *ours = host->base ? last_of(host->base) : "", *theirs = base_model ? last_of(base_model) : "";
+        size_t n = strlen(theirs), end = strlen(ours);
+        bool file = end > 5 && strcasecmp(ours + end - 5, ".gguf") == 0;
+
+        if (n == 0 || end == 0)
+                return false;
+        // A file's name goes on with how it is quantised.
+        return strncasecmp(theirs, ours, n) != 0 || (ours[n] != 0 && !(file && strchr(".-_", ours[n]) != NULL));
+}
+
+// A shape that does not fit is easier to understand with the model that it was made for.
+static void say_base(const struct adapter_host *host, const struct folder *folder, struct dyn_error *err)
+{
+        size_t n = strlen(err->text);
+
+        if (err->status == DYN_INVALID && version_other_base(host, folder->base_model))
+                snprintf(err->text + n, sizeof err->text - n,
+                        " (it says that its base is \"%.120s\"; this is \"%.120s\")", folder->base_model,
+                        last_of(host->base));
+}
+
 // The folder in memory, checked against the model. *lowered is given back by the caller.
 static enum dyn_status read_folder(const struct adapter_host *host, const char *path, struct folder **out,
         struct dyn_lowered *lowered, struct dyn_error *err)
@@ -108,8 +158,10 @@ static enum dyn_status read_folder(const struct adapter_host *host, const char *
         enum dyn_status st = folder_open(folder, path, err);
 
         folder->users = 1;
-        if (st == DYN_OK && (st = folder->kind->lower(&folder->files, host->sites, lowered, err)))
+        if (st == DYN_OK && (st = folder->kind->lower(&folder->files, host->sites, lowered, err))) {
+                say_base(host, folder, err);
                 folder_close(folder);
+        }
         if (st) {
                 mem_free(folder);
                 return dyn_fail_in(err, path);
@@ -143,13 +195,15 @@ enum dyn_status version_open(const struct adapter_host *host, const char *name, 
 // The files once more, if they still are what this version is.
 static enum dyn_status read_again(struct dyn_adapter *a, struct loan *loan, struct dyn_error *err)
 {
-        enum dyn_status st = read_folder(a->host, a->info.path, &loan->folder, &loan->lowered, err);
+        char *path = path_of(a);
+        enum dyn_status st = read_folder(a->host, path, &loan->folder, &loan->lowered, err);
 
-        if (st || strcmp(loan->folder->sha256, a->info.sha256) == 0)
-                return st;
-        st = dyn_fail(err, DYN_CONFLICT, "%s: expected version %s, found %.16s: the folder has changed", a->info.path,
-                a->info.version, loan->folder->sha256);
-        version_take_back(loan);
+        if (st == DYN_OK && strcmp(loan->folder->sha256, a->info.sha256) != 0) {
+                st = dyn_fail(err, DYN_CONFLICT, "%s: expected version %s, found %.16s: the folder has changed", path,
+                        a->info.version, loan->folder->sha256);
+                version_take_back(loan);
+        }
+        mem_free(path);
         return st;
 }
 
@@ -160,7 +214,7 @@ enum dyn_status version_lend(struct dyn_adapter *a, struct loan *loan, struct dy
                 return read_again(a, loan, err);
         enum dyn_status st = loan->folder->kind->lower(&loan->folder->files, a->host->sites, &loan->lowered, err);
         if (st) {
-                dyn_fail_in(err, a->info.path);
+                fail_at(a, err);
                 version_take_back(loan);
         }
         return st;
@@ -187,7 +241,7 @@ static enum dyn_status upload(struct dyn_adapter *a, const struct dyn_lowered *l
                             host->device, &a->patches[patch->site], &patch->a, &patch->b, patch->scale, err)) {
                         free_patches(a);
                         dyn_fail_in(err, host->sites->at[patch->site].name);
-                        return dyn_fail_in(err, a->info.path);
+                        return fail_at(a, err);
                 }
         }
         return DYN_OK;
@@ -212,8 +266,12 @@ enum dyn_status version_to_device(struct dyn_adapter *a, struct dyn_error *err)
 
 void version_move(struct dyn_adapter *a, const char *path)
 {
+        char *moved = mem_strdup(path);
+
+        pthread_mutex_lock(&folders);
         mem_free((char *)a->info.path);
-        a->info.path = mem_strdup(path);
+        a->info.path = moved;
+        pthread_mutex_unlock(&folders);
 }
 
 bool version_leave_device(struct dyn_adapter *a)

@@ -2,6 +2,7 @@
 // at a time; the book is touched only when a load has come back to the loop. What they do meanwhile is in loads_pool.c.
 #include "adapt/loads.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -42,17 +43,38 @@ void load_yield(struct registered *e)
 // Back on the loop
 // ----------------------------------------------------------------------------------------------------------------
 
-static void tell(const struct load *l, enum registry_outcome outcome)
+static bool is_order(const struct load *l)
 {
+        return !l->found || l->own;
+}
+
+// Not what is known of a folder of the store that is just read once more, and not that nobody wants it any more.
+static bool is_news(const struct load *l)
+{
+        const struct registered *e = l->entry;
+
+        if (is_order(l))
+                return true;
+        return e != NULL && !l->unwanted && !l->registry->stopping &&
+               (e->failure == NULL || strcmp(e->failure, l->error.text) != 0);
+}
+
+static void tell(const struct load *l, enum registry_outcome outcome, bool news)
+{
+        enum log_level level = l->scan ? LOG_DEBUG : LOG_INFO;
+
         if (l->status != DYN_OK) {
-                log_warn("adapter %s: %s", l->name, l->error.text);
+                log_write(news ? LOG_WARN : LOG_DEBUG, "adapter %s: %s", l->name, l->error.text);
+        } else if (l->moved_to != NULL) {
+                log_info("adapter %s: the same content, from now on of %s", l->name, l->moved_to);
         } else if (outcome != REGISTRY_SAME) {
                 const struct dyn_adapter_info *info = dyn_adapter_info(l->adapter);
 
-                log_write(l->scan ? LOG_DEBUG : LOG_INFO,
-                        "adapter %s: %s of rank %d at %d sites, version %s, %.1f MB, loaded in %.0f ms", l->name,
-                        info->kind, info->rank, info->n_sites, info->version, (double)info->bytes / 1e6,
+                log_write(level, "adapter %s: %s of rank %d at %d sites, version %s, %.1f MB, loaded in %.0f ms",
+                        l->name, info->kind, info->rank, info->n_sites, info->version, (double)info->bytes / 1e6,
                         (double)(clock_ns() - l->began) / 1e6);
+                if (version_other_base(l->registry->host, info->base_model))
+                        log_write(level, "adapter %s: fits, but says that its base is %s", l->name, info->base_model);
         }
 }
 
@@ -79,15 +101,25 @@ static void unlink_load(struct load *l)
                 l->entry->load = NULL;
 }
 
-// A folder of the store stays listed with what is wrong with it.
+// Of an order for the store's own folder: what is wrong may be the order, and the next look at the store reads the
+// folder as it is.
+static bool may_be_the_orders_fault(const struct load *l)
+{
+        return l->own && (l->status == DYN_CONFLICT || l->status == DYN_NO_MEMORY);
+}
+
+// A folder of the store stays listed with what is wrong with it, and so does an order that nobody waited for.
 static void note_failure(struct load *l)
 {
         struct registered *e = l->entry;
 
         l->registry->totals.failures += l->status != DYN_CONFLICT && l->status != DYN_BUSY;
-        if (!l->found || l->signature == 0 || e == NULL)
+        if (e == NULL || l->unwanted || l->registry->stopping)
                 return;
-        book_failure(e, l->error.text, l->path);
+        if (l->found && l->signature != 0 && !may_be_the_orders_fault(l))
+                book_failure(e, l->error.text, l->path);
+        else if (is_order(l) && l->done == NULL)
+                book_refusal(e, l->error.text, l->path);
 }
 
 static enum registry_outcome enter(struct load *l)
@@ -104,10 +136,15 @@ static enum registry_outcome enter(struct load *l)
                         dyn_adapter_unpin(l->adapter);
                 }
         }
-        if (l->status != DYN_OK)
+        if (l->status != DYN_OK) {
                 note_failure(l);
-        else
-                book_failure(l->entry, NULL, NULL);
+                return outcome;
+        }
+        book_failure(l->entry, NULL, NULL);
+        if (is_order(l))
+                book_refusal(l->entry, NULL, NULL);
+        if (l->moved_to != NULL)
+                version_move(l->entry->pub.current->adapter, l->moved_to);
         return outcome;
 }
 
@@ -117,6 +154,8 @@ static void load_free(struct load *l)
                 close(l->archive);
         mem_free(l->name);
         mem_free(l->path);
+        mem_free(l->held_path);
+        mem_free(l->moved_to);
         mem_free(l);
 }
 
@@ -130,7 +169,7 @@ static void note_store(const struct load *l)
         if (l->signature != 0) {
                 e->in_store = true;
                 // What was written here is read once more: another replica's rename may have come in between.
-                e->signature = load_is_kept(l) ? 0 : l->signature;
+                e->signature = load_is_kept(l) || may_be_the_orders_fault(l) ? 0 : l->signature;
                 e->missed = 0;
                 if (!l->found || l->own)
                         watch_bury(l->registry, l->name);
@@ -146,8 +185,9 @@ static void after(uv_work_t *req, int uv_status)
 
         judge(l, uv_status);
         unlink_load(l);
+        bool news = is_news(l);
         enum registry_outcome outcome = enter(l);
-        tell(l, outcome);
+        tell(l, outcome, news);
         note_store(l);
         if (e != NULL && l->unwanted)
                 store_take_out(e);
@@ -178,9 +218,14 @@ static struct load *create(struct registry *r, const char *name, char *path)
         l->path = path;
         l->archive = -1;
         l->began = clock_ns();
-        // While the store holds something else than what is served, the same content repairs it.
-        if (e->pub.current != NULL && e->failure == NULL)
-                memcpy(l->held, dyn_adapter_info(e->pub.current->adapter)->sha256, FOLDER_HASH);
+        if (e->pub.current != NULL) {
+                const struct dyn_adapter_info *info = dyn_adapter_info(e->pub.current->adapter);
+
+                memcpy(l->held, info->sha256, FOLDER_HASH);
+                l->held_path = mem_strdup(info->path);
+                l->held_bytes = info->bytes;
+                l->stale = e->failure != NULL; // the same content repairs it
+        }
         return l;
 }
 
@@ -212,6 +257,16 @@ static enum dyn_status check_free(const struct registry *r, const char *name, st
         return DYN_OK;
 }
 
+// As a restart finds it, wherever that begins. Links are not resolved: one that is led elsewhere is an update.
+static char *absolute(const char *path)
+{
+        char *here = path[0] == '/' || path[0] == 0 ? NULL : getcwd(NULL, 0);
+        char *whole = here ? mem_printf("%s/%s", here, path) : mem_strdup(path);
+
+        free(here);
+        return whole;
+}
+
 enum dyn_status registry_load(
         struct registry *r, const struct registry_order *order, registry_done *done, void *ctx, struct dyn_error *err)
 {
@@ -223,7 +278,7 @@ enum dyn_status registry_load(
                 return dyn_fail(err, DYN_INVALID, "expected a path, since there is no adapter store");
 
         char *own = r->store ? mem_printf("%s/%s", store_path(r->store), order->name) : NULL;
-        struct load *l = create(r, order->name, mem_strdup(order->path ? order->path : own));
+        struct load *l = create(r, order->name, order->path ? absolute(order->path) : mem_strdup(own));
 
         l->keep = own != NULL && strcmp(own, l->path) != 0;
         l->found = l->own = own != NULL && !l->keep;
@@ -232,6 +287,7 @@ enum dyn_status registry_load(
         l->has_settings = order->settings != NULL;
         if (l->has_settings)
                 l->settings = *order->settings;
+        l->pin_room = book_pin_room(r, order->name);
         l->done = done;
         l->ctx = ctx;
         start(l);

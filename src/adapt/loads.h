@@ -11,7 +11,10 @@ struct load {
         struct registered *entry; // NULL: dropped
         struct load *next;        // in the registry's list
         char *name, *path;
-        char held[FOLDER_HASH]; // the content that the name holds now, "" if none
+        char held[FOLDER_HASH]; // the content that the name holds now, if held_path is not NULL
+        char *held_path;        // where that came from
+        size_t held_bytes;      // and takes on the device
+        bool stale;             // and the store holds something else
         int archive;            // an upload to unpack instead of reading path; -1: none
         bool replace;
         bool keep;     // enter it into the store, which does not have it yet
@@ -20,6 +23,7 @@ struct load {
         bool unwanted; // unregistered meanwhile: what it puts into the store is taken out again
         struct store_settings settings;
         bool has_settings;  // else those of the name stay
+        size_t pin_room;    // bytes that can be pinned
         uint64_t signature; // of what the store holds now, 0 if it is not there
         struct scan *scan;  // NULL: not of the first reading of the store
         registry_done *done;
@@ -27,6 +31,7 @@ struct load {
         int64_t began; // nanoseconds
         // What the worker found.
         struct dyn_adapter *adapter; // NULL: failed, or the name holds this content already
+        char *moved_to;              // where the same content comes from now; NULL: from where it came
         enum dyn_status status;
         struct dyn_error error;
 };

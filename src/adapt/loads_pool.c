@@ -2,28 +2,52 @@
 // store keep it.
 #include "adapt/loads.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "adapt/archive.h"
 #include "adapt/stage.h"
+#include "base/alloc.h"
 #include "base/threads.h"
 
-// Whether the folder's content is the one that the name holds; if it is another, whether it may replace it.
-static enum dyn_status compare(struct load *l, const char *path, bool *same)
+// Where the store has the name's own files; the caller's. NULL without a store.
+static char *own_path(const struct load *l)
+{
+        return l->registry->store ? mem_printf("%s/%s", store_path(l->registry->store), l->name) : NULL;
+}
+
+// Whether what serves are the store's own files.
+static bool is_held_here(const struct load *l)
+{
+        char *own = own_path(l);
+        bool here = own != NULL && strcmp(l->held_path, own) == 0;
+
+        mem_free(own);
+        return here;
+}
+
+// Whether the folder's content, which from then on would be read from place, is what the name holds; if it is other
+// content, whether it may replace that. The same from elsewhere takes over from a path that may soon lead nowhere, but
+// not from the store's own files.
+static enum dyn_status compare(struct load *l, const char *path, const char *place, bool *same)
 {
         char sha256[FOLDER_HASH];
 
         *same = false;
-        if (l->held[0] == 0)
+        if (l->held_path == NULL)
                 return DYN_OK;
         if (folder_hash(path, sha256, &l->error))
                 return dyn_fail_in(&l->error, path);
-        *same = strcmp(sha256, l->held) == 0;
-        if (!*same && !l->replace)
-                return dyn_fail(&l->error, DYN_CONFLICT,
-                        "adapter \"%s\" is in use with other content (version %.16s): set \"replace\" to update it",
-                        l->name, l->held);
+        if (strcmp(sha256, l->held) != 0)
+                return l->replace || l->stale ? DYN_OK
+                                              : dyn_fail(&l->error, DYN_CONFLICT,
+                                                        "adapter \"%s\" is in use with other content (version %.16s)",
+                                                        l->name, l->held);
+        bool here = is_held_here(l);
+
+        *same = !l->stale;
+        l->replace |= !here;
+        if (*same && strcmp(l->held_path, place) != 0 && !(l->keep && here))
+                l->moved_to = mem_strdup(place);
         return DYN_OK;
 }
 
@@ -48,6 +72,16 @@ static enum dyn_status write_settings(struct load *l)
         if (st == DYN_OK)
                 note_written(l);
         return st;
+}
+
+// Whether what is read can have the pin that was asked for. One that the store asks for is met when there is room.
+static enum dyn_status check_pin(struct load *l)
+{
+        size_t bytes = l->adapter ? l->adapter->info.bytes : l->held_bytes;
+
+        if ((l->found && !l->own) || !l->has_settings || !l->settings.pin)
+                return DYN_OK;
+        return book_check_pin(l->registry, l->name, bytes, l->pin_room, &l->error);
 }
 
 static enum dyn_status open_checked(struct load *l, const char *path)
@@ -79,30 +113,29 @@ static enum dyn_status commit(struct load *l, struct stage *stage)
 static enum dyn_status keep_path(struct load *l)
 {
         struct stage *stage = NULL;
-        char *target = realpath(l->path, NULL);
-        enum dyn_status st = target ? stage_open(&stage, l->registry->store, &l->error)
-                                    : dyn_fail(&l->error, DYN_NOT_FOUND, "%s: no such folder", l->path);
+        enum dyn_status st = stage_open(&stage, l->registry->store, &l->error);
 
-        if (st == DYN_OK && (st = stage_point(stage, target, &l->error)) == DYN_OK)
+        if (st == DYN_OK && (st = stage_point(stage, l->path, &l->error)) == DYN_OK)
                 st = commit(l, stage);
         stage_close(stage);
-        free(target);
         return st;
 }
 
-// From the folder that path names.
-static enum dyn_status read_path(struct load *l, const char *path)
+// From the folder that path names. keep: the store has to be told.
+static enum dyn_status read_path(struct load *l, const char *path, bool keep)
 {
         bool same = false;
         enum dyn_status st = roots_check(&l->registry->roots, path, &l->error);
 
         if (st == DYN_OK)
-                st = compare(l, path, &same);
+                st = compare(l, path, path, &same);
         if (st == DYN_OK && !same)
                 st = open_checked(l, path);
-        if (st == DYN_OK && l->keep && !same)
+        if (st == DYN_OK)
+                st = check_pin(l);
+        if (st == DYN_OK && keep && (!same || l->moved_to))
                 st = keep_path(l);
-        else if (st == DYN_OK && l->keep && l->has_settings)
+        else if (st == DYN_OK && keep && l->has_settings)
                 st = write_settings(l);
         return st;
 }
@@ -115,9 +148,12 @@ static enum dyn_status read_own(struct load *l)
 
         if (st != DYN_OK)
                 return st;
+        char *own = own_path(l);
+
         l->signature = seen.signature;
         st = seen.status ? dyn_fail(&l->error, seen.status, "%s", seen.error)
-                         : read_path(l, seen.target ? seen.target : l->path);
+                         : read_path(l, seen.target ? seen.target : own, false);
+        mem_free(own);
         if (st == DYN_OK && l->has_settings) {
                 st = write_settings(l);
         } else if (st == DYN_OK) {
@@ -126,6 +162,22 @@ static enum dyn_status read_own(struct load *l)
         }
         store_entry_finish(&seen);
         return st;
+}
+
+// From a folder that the store shall point to. A folder of the store cannot point to itself: it would be gone.
+static enum dyn_status read_kept(struct load *l)
+{
+        switch (store_place_of(l->registry->store, l->name, l->path)) {
+        case STORE_ITSELF:
+                return read_own(l);
+        case STORE_WITHIN:
+                return dyn_fail(&l->error, DYN_INVALID,
+                        "%s: expected a folder outside %s/%s, which this registration would replace: use another name",
+                        l->path, store_path(l->registry->store), l->name);
+        case STORE_ELSEWHERE:
+                break;
+        }
+        return read_path(l, l->path, true);
 }
 
 // Messages speak of the adapter's files, not of the hidden folder that they were unpacked to.
@@ -148,10 +200,12 @@ static enum dyn_status read_archive(struct load *l)
         if (st == DYN_OK)
                 st = archive_unpack(l->archive, stage_folder(stage), &limits, &l->error);
         if (st == DYN_OK)
-                st = compare(l, stage_path(stage), &same);
+                st = compare(l, stage_path(stage), l->path, &same);
         if (st == DYN_OK && !same)
                 st = open_checked(l, stage_path(stage));
-        if (st == DYN_OK && !same && (st = commit(l, stage)) == DYN_OK)
+        if (st == DYN_OK && (!same || l->moved_to))
+                st = commit(l, stage);
+        if (st == DYN_OK && l->adapter != NULL)
                 version_move(l->adapter, l->path);
         if (st != DYN_OK && stage != NULL)
                 hide_stage(l, stage);
@@ -163,7 +217,10 @@ static void read_aside(void *arg)
 {
         struct load *l = arg;
 
-        l->status = l->archive >= 0 ? read_archive(l) : l->own ? read_own(l) : read_path(l, l->path);
+        l->status = l->archive >= 0 ? read_archive(l)
+                    : l->own        ? read_own(l)
+                    : l->keep       ? read_kept(l)
+                                    : read_path(l, l->path, false);
         if (l->status != DYN_OK) {
                 dyn_adapter_unpin(l->adapter);
                 l->adapter = NULL;

@@ -54,8 +54,8 @@ void registry_destroy(struct registry *r)
 
                 assert(e->pub.in_flight == 0);
                 e->pub.current = NULL;
-                mem_free(e->failure);
-                e->failure = NULL;
+                book_failure(e, NULL, NULL);
+                book_refusal(e, NULL, NULL);
                 book_settle(e);
         }
         resident_destroy(r->resident);
@@ -139,7 +139,7 @@ static enum dyn_status fail_resolve(const struct registered *e, const char *name
         if (e != NULL && e->pub.state == ADAPTER_LOADING)
                 return dyn_fail(err, DYN_BUSY, "adapter \"%.*s\" is still loading", n, name);
         if (e != NULL && e->pub.state == ADAPTER_FAILED)
-                return dyn_fail(err, DYN_NOT_FOUND, "adapter \"%.*s\" could not be loaded: %s", n, name, e->failure);
+                return dyn_fail(err, DYN_NOT_FOUND, "adapter \"%.*s\" could not be loaded: %s", n, name, e->pub.error);
         return dyn_fail(err, DYN_NOT_FOUND, "no adapter \"%.*s\"", n, name);
 }
 

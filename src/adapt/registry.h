@@ -36,9 +36,11 @@ struct adapter_entry {
         const char *name;
         const char *source; // the folder it was loaded from, or is being loaded from; as it was given
         // LOADING: no version yet. READY: published; a replacement may be on its way. DRAINING: removed, but requests
-        // still run. FAILED: a folder of the store that was refused.
+        // still run. FAILED: a folder of the store that was refused, or an order that nobody waited for.
         enum adapter_state state;
-        const char *error;               // FAILED: why. READY: why what the store holds now is not served, or NULL
+        // FAILED: why. READY: why what the store holds now, or what was last ordered without waiting, is not served, or
+        // NULL.
+        const char *error;
         struct adapter_version *current; // READY: the published version; else NULL
         bool updating;                   // READY: a load for this name is running
         bool pinned;                     // stays on the device
@@ -90,7 +92,8 @@ typedef void registry_done(void *ctx, enum dyn_status, enum registry_outcome, co
         const struct dyn_error *error);
 
 // A folder to register under a name. It is entered into the store, if there is one, before it is published: a restart
-// finds it.
+// finds it. Its path is kept as it was given, made absolute; the same content from another path is read from there from
+// then on, unless the store has files of its own.
 struct registry_order {
         const char *name;
         const char *path;                      // NULL: the store's folder of that name
@@ -128,8 +131,9 @@ enum dyn_status registry_merge_at_start(struct registry *, const char *name, str
 // The name whose mode is merged, or NULL. At most one should have it: who sets modes asks here.
 const char *registry_marked_merged(const struct registry *);
 
-// Changes the settings of a name, here at once and in the store. done is called once unless this fails: DYN_NOT_FOUND,
-// DYN_CONFLICT (being loaded or changed), DYN_BUSY.
+// Changes the settings of a name, here at once and in the store; if the store does not take them, here they are taken
+// back. done is called once unless this fails: DYN_NOT_FOUND, DYN_CONFLICT (being loaded or changed), DYN_BUSY,
+// DYN_NO_MEMORY (a pin that other pins leave no room for).
 typedef void registry_set_done(void *ctx, enum dyn_status, const struct adapter_entry *, const struct dyn_error *);
 enum dyn_status registry_set(struct registry *, const char *name, const struct store_settings *,
         registry_set_done *done, void *ctx, struct dyn_error *);

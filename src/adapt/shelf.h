@@ -31,6 +31,10 @@ enum dyn_status shelf_fail(struct dyn_error *, const char *folder, const char *n
 // fsync of a folder, which some network file systems do not have: that is no error. errno on false.
 bool shelf_sync_folder(int fd);
 
+// Goes over to another folder that has come to lie at the store's path: one that was mounted anew or restored from a
+// copy. An empty one is taken for the place of a volume that is not mounted: DYN_IO, and so is none.
+enum dyn_status shelf_follow(struct store *, struct dyn_error *);
+
 // All of it, or errno and false.
 bool shelf_write(int fd, const void *data, size_t len);
 

@@ -42,7 +42,7 @@ enum dyn_status stage_open(struct stage **out, struct store *s, struct dyn_error
                 if (made == 0)
                         unlinkat(s->dir, g->hidden, AT_REMOVEDIR);
                 mem_free(g);
-                return shelf_fail(err, s->path, "a new folder", error);
+                return shelf_fail(err, s->path, NULL, error);
         }
         g->path = mem_printf("%s/%s", s->path, g->hidden);
         *out = g;

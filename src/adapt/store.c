@@ -1,4 +1,5 @@
 // The store's folder and what changes a name in it, but for commits, which are stage.c (adapt/store.h).
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -9,6 +10,7 @@
 
 #include "adapt/shelf.h"
 #include "base/alloc.h"
+#include "base/log.h"
 
 #define TRIES 100 // against others who change the same name at the same moment
 
@@ -141,13 +143,79 @@ static enum dyn_status open_name(const struct store *s, const char *name, int *f
         return shelf_fail(err, s->path, name, error);
 }
 
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+        return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+static bool holds_something(int dir)
+{
+        int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        DIR *d = fd < 0 ? NULL : fdopendir(fd);
+        const struct dirent *e;
+        bool some = false;
+
+        while (d != NULL && !some && (e = readdir(d)) != NULL)
+                some = e->d_name[0] != '.';
+        if (d != NULL)
+                closedir(d);
+        else if (fd >= 0)
+                close(fd);
+        return some;
+}
+
+enum dyn_status shelf_follow(struct store *s, struct dyn_error *err)
+{
+        struct stat now, before;
+        int dir = open(s->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        char *real = dir < 0 ? NULL : realpath(s->path, NULL);
+        bool same = real != NULL && strcmp(real, s->real) == 0;
+        enum dyn_status st = DYN_OK;
+
+        if (!same)
+                st = dyn_fail(err, DYN_IO, "%s: expected the folder that it was at the start, found %s", s->path,
+                        dir < 0 ? strerror(errno) : "that it leads elsewhere: a restart follows it");
+        else if (fstat(dir, &now) != 0 || fstat(s->dir, &before) != 0)
+                st = shelf_fail(err, s->path, NULL, errno);
+        else if (!same_file(&now, &before) && !holds_something(dir))
+                st = dyn_fail(err, DYN_IO, "%s: expected the folder that it was at the start, found another, empty one",
+                        s->path);
+        else if (!same_file(&now, &before) && dup3(dir, s->dir, O_CLOEXEC) < 0)
+                st = shelf_fail(err, s->path, NULL, errno);
+        else if (!same_file(&now, &before))
+                log_warn("adapter store: %s is another folder than before: it is read anew", s->path);
+        if (dir >= 0)
+                close(dir);
+        free(real);
+        return st;
+}
+
+enum store_place store_place_of(const struct store *s, const char *name, const char *path)
+{
+        enum store_place place = STORE_ELSEWHERE;
+        struct stat home, st;
+        char *real = realpath(path, NULL);
+
+        if (real == NULL || fstatat(s->dir, name, &home, AT_SYMLINK_NOFOLLOW) != 0) {
+                free(real);
+                return place;
+        }
+        // By what they are, not by their names: a volume can be mounted at two places.
+        for (enum store_place found = STORE_ITSELF; *real != 0 && place == STORE_ELSEWHERE; found = STORE_WITHIN) {
+                if (stat(real, &st) == 0 && same_file(&st, &home))
+                        place = found;
+                *strrchr(real, '/') = 0;
+        }
+        free(real);
+        return place;
+}
+
 // Whether the name still means the folder.
 static bool is_still(const struct store *s, const char *name, int folder)
 {
         struct stat a, b;
 
-        return fstatat(s->dir, name, &a, AT_SYMLINK_NOFOLLOW) == 0 && fstat(folder, &b) == 0 && a.st_dev == b.st_dev &&
-               a.st_ino == b.st_ino;
+        return fstatat(s->dir, name, &a, AT_SYMLINK_NOFOLLOW) == 0 && fstat(folder, &b) == 0 && same_file(&a, &b);
 }
 
 // Into the folder that the name means now, which somebody may be replacing.

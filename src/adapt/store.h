@@ -43,6 +43,11 @@ enum dyn_status store_remove(struct store *, const char *name, struct dyn_error 
 // Writes the settings of a name; the registered path stays. DYN_NOT_FOUND; DYN_FORBIDDEN if the name is a link.
 enum dyn_status store_set(struct store *, const char *name, const struct store_settings *, struct dyn_error *);
 
+// Where a path leads once links are followed: to the store's folder of that name or into it, so that replacing the name
+// would delete what is there, or elsewhere.
+enum store_place { STORE_ELSEWHERE, STORE_ITSELF, STORE_WITHIN };
+enum store_place store_place_of(const struct store *, const char *name, const char *path);
+
 // Deletes what killed processes left: at once what a process of this host left that no longer lives, and after an hour
 // what anybody else left. What was being replaced when its process died, where the file system cannot swap two folders,
 // is put back. Never touches what a living process of this host stages. Once at start, then every few minutes.
@@ -72,7 +77,8 @@ struct store_listing {
 };
 
 // Every visible folder, and every link that is not one to a file; the adapter files are looked at, not read. A name
-// that is just being replaced may be missing where the file system cannot swap: see store_look.
+// that is just being replaced may be missing where the file system cannot swap: see store_look. DYN_IO also if the
+// store's path no longer leads to the folder that it was, or an empty one has taken its place.
 enum dyn_status store_list(struct store *, struct store_listing *, struct dyn_error *);
 void store_listing_free(struct store_listing *);
 

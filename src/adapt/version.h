@@ -16,6 +16,7 @@ struct adapter_host {
         const struct dyn_backend_ops *ops;
         struct dyn_device *device;
         const struct dyn_sites *sites;
+        const char *base; // the model's folder or file, for messages; NULL: it has no name
         // Who runs them, and what it is told (dyn_engine_prefer_merged, dyn_engine_kick); NULL where versions are only
         // checked.
         struct dyn_engine *engine;
@@ -33,7 +34,8 @@ struct outline {
         float scale;
 };
 
-// info, id, outline and parts never change. files and patches come and go by version_* alone, one caller at a time.
+// info, id, outline and parts never change, but for info.path (version_move). files and patches come and go by
+// version_* alone, one caller at a time.
 struct dyn_adapter {
         struct dyn_adapter_info info; // strings owned
         uint64_t id;                  // unique in this process, never 0, never used again: the key of everything cached
@@ -65,6 +67,10 @@ static inline void version_kick(const struct dyn_adapter *a)
                 a->host->kick(a->host->engine);
 }
 
+// Whether an adapter that says it was made for base_model (may be NULL) means another one, as far as names tell: the
+// same model may lie in a folder of any name.
+bool version_other_base(const struct adapter_host *, const char *base_model);
+
 // Reads and checks a folder against the model: a version on the host. host must outlive it. Any thread; blocks.
 enum dyn_status version_open(
         const struct adapter_host *, const char *name, const char *path, struct dyn_adapter **, struct dyn_error *);
@@ -85,7 +91,7 @@ struct loan {
 enum dyn_status version_lend(struct dyn_adapter *, struct loan *, struct dyn_error *);
 void version_take_back(struct loan *);
 
-// Its folder is somewhere else from now on. Before anybody else knows the version.
+// The same content lies at another path from now on. Nobody may hold on to info.path across this but by a copy.
 void version_move(struct dyn_adapter *, const char *path);
 
 // Takes it off the device; false if requests run on it.

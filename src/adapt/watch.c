@@ -21,6 +21,7 @@ struct watch {
         uv_fs_event_t event;
         uv_work_t work;
         bool looking, again, stopped;
+        bool unread;           // the last look failed
         uint64_t looks;        // begun
         struct map complained; // names that can be no adapter's: said once
         struct map buried;     // name -> the last look that may still list it
@@ -185,10 +186,14 @@ static void after(uv_work_t *req, int cancelled)
         if (cancelled)
                 return;
         if (w->status != DYN_OK) {
-                if (!w->stopped)
-                        log_warn("adapter store: %s", w->error.text);
+                if (!w->stopped && !w->unread)
+                        log_warn("adapter store: %s: what was read before stays", w->error.text);
+                w->unread = true;
                 return;
         }
+        if (w->unread)
+                log_info("adapter store: can be read again");
+        w->unread = false;
         if (!w->stopped)
                 watch_take(w->registry, &w->listing, NULL);
         store_listing_free(&w->listing);

@@ -23,11 +23,11 @@ static void write_info(struct writer *w, const struct dyn_adapter_info *info)
         writer_member_int(w, "loaded_at", info->loaded_at);
 }
 
+// The members of its object.
 static void write_entry(struct writer *w, const struct adapter_entry *entry)
 {
         const struct dyn_adapter_info *info = adapter_entry_info(entry);
 
-        writer_open(w, '{');
         writer_member_string(w, "name", entry->name);
         write_info(w, info);
         writer_member_string(w, "state", adapter_state_name(entry->state));
@@ -47,7 +47,6 @@ static void write_entry(struct writer *w, const struct adapter_entry *entry)
         writer_member_int(w, "tokens", (int64_t)entry->tokens);
         writer_member_string(w, "source", entry->source);
         writer_member_string(w, "error", entry->error);
-        writer_close(w, '}');
 }
 
 // What lies merged in the base, null if nothing does: an adapter of the list, or a weighted list, which is no entry.
@@ -67,12 +66,16 @@ static void write_merged(struct writer *w, const struct dyn_adapter *merged)
         writer_close(w, '}');
 }
 
-void adapters_answer(struct http_exchange *x, int status, const struct adapter_entry *entry)
+void adapters_answer(struct http_exchange *x, int status, const struct adapter_entry *entry, const char *outcome)
 {
         struct buf body = {0};
         struct writer w = {&body};
 
+        writer_open(&w, '{');
         write_entry(&w, entry);
+        if (outcome != NULL)
+                writer_member_string(&w, "outcome", outcome);
+        writer_close(&w, '}');
         reply_json(x, status, &body);
         buf_free(&body);
 }
@@ -92,8 +95,11 @@ void api_adapters(struct http_exchange *x, void *ctx)
         writer_member_string(&w, "object", "list");
         writer_key(&w, "data");
         writer_open(&w, '[');
-        for (int i = 0; i < registry_count(api->registry); i++)
+        for (int i = 0; i < registry_count(api->registry); i++) {
+                writer_open(&w, '{');
                 write_entry(&w, registry_at(api->registry, i));
+                writer_close(&w, '}');
+        }
         writer_close(&w, ']');
         write_merged(&w, registry_merged(api->registry));
         writer_close(&w, '}');
@@ -122,5 +128,5 @@ void api_adapter(struct http_exchange *x, void *ctx)
         if (entry == NULL)
                 adapters_answer_unknown(x, http_param(x));
         else
-                adapters_answer(x, 200, entry);
+                adapters_answer(x, 200, entry, NULL);
 }

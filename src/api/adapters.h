@@ -5,7 +5,8 @@
 #include "adapt/registry.h"
 #include "http/http.h"
 
-void adapters_answer(struct http_exchange *, int status, const struct adapter_entry *);
+// outcome: what a registration came to, "new", "updated" or "unchanged"; NULL: this answers something else.
+void adapters_answer(struct http_exchange *, int status, const struct adapter_entry *, const char *outcome);
 void adapters_answer_unknown(struct http_exchange *, const char *name);
 
 #endif

@@ -88,6 +88,7 @@ static const struct field fields[] = {
         {"lora_name", OF_LOAD_LORA | OF_UNLOAD_LORA, STRING, TO(name)},
         {"lora_path", OF_LOAD_LORA, STRING, TO(path)},
         {"load_inplace", OF_LOAD_LORA, BOOL, TO(replace)},
+        {"is_3d_lora_weight", OF_LOAD_LORA, ONLY, .only = "false"},
         {"lora_int_id", OF_UNLOAD_LORA, UNUSED},
 
         {"user", OF_GENERATION, UNUSED},

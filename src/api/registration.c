@@ -1,5 +1,6 @@
 // Administration: POST, PUT, PATCH and DELETE of /v1/adapters, and vLLM's words for the same. The work is done
 // elsewhere and comes back to the loop, so an answer may have to wait while its client may leave.
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -26,8 +27,11 @@ static enum dyn_status read_wait(struct http_exchange *x, bool *wait, struct pro
 // An answer that waits for something to end. The exchange becomes NULL when its client leaves.
 struct waiting {
         struct http_exchange *exchange;
+        const struct api *api;
         char *name;
-        bool vllm; // answers in vLLM's words
+        const char *param;   // the field that is at fault if the adapter is, NULL: none
+        const char *replace; // the field that would have let it take the place of another, NULL: it may
+        bool vllm;           // answers in vLLM's words
 };
 
 static void on_abort(struct http_exchange *x, void *user)
@@ -35,11 +39,12 @@ static void on_abort(struct http_exchange *x, void *user)
         ((struct waiting *)user)->exchange = NULL;
 }
 
-static struct waiting *wait_on(struct http_exchange *x, const char *name, bool vllm)
+static struct waiting *wait_on(const struct api *api, struct http_exchange *x, const char *name, bool vllm)
 {
         struct waiting *w = mem_zalloc(sizeof *w);
 
         w->exchange = x;
+        w->api = api;
         w->name = mem_strdup(name);
         w->vllm = vllm;
         http_on_abort(x, on_abort, w);
@@ -61,13 +66,26 @@ static void answer_vllm(struct http_exchange *x, const char *what, const char *n
         mem_free(text);
 }
 
+// What to do about a name that holds something else.
+static void advise(const struct waiting *w, struct dyn_error *err)
+{
+        const struct adapter_entry *entry = registry_find(w->api->registry, w->name);
+        size_t n = strlen(err->text);
+
+        if (err->status == DYN_CONFLICT && w->replace != NULL && entry != NULL && entry->state != ADAPTER_DRAINING)
+                snprintf(err->text + n, sizeof err->text - n, ": set \"%s\" to update it", w->replace);
+}
+
 // A failure about the adapter that was named, in the words of whoever asked.
 static void answer_failure(const struct waiting *w, struct problem *p, const char *param)
 {
         enum dyn_status st = p->err.status;
 
+        advise(w, &p->err);
         p->about = st == DYN_BUSY ? ABOUT_SERVER : ABOUT_ADAPTER;
-        if (w->vllm && st != DYN_BUSY && st != DYN_NOT_FOUND && st != DYN_NO_MEMORY) {
+        if (w->vllm && st == DYN_NOT_FOUND) {
+                p->about = ABOUT_REQUEST;
+        } else if (w->vllm && st != DYN_BUSY && st != DYN_NO_MEMORY) {
                 p->about = ABOUT_REQUEST;
                 p->err.status = DYN_INVALID;
         }
@@ -78,6 +96,8 @@ static void answer_failure(const struct waiting *w, struct problem *p, const cha
 // Registration
 // ---------------------------------------------------------------------------------------------------------------
 
+static const char *const outcomes[] = {"new", "updated", "unchanged"}; // by enum registry_outcome
+
 static void on_loaded(void *ctx, enum dyn_status st, enum registry_outcome outcome, const struct adapter_entry *entry,
         const struct dyn_error *error)
 {
@@ -86,20 +106,21 @@ static void on_loaded(void *ctx, enum dyn_status st, enum registry_outcome outco
 
         if (w->exchange != NULL && st != DYN_OK) {
                 p.err = *error;
-                answer_failure(w, &p, st == DYN_CONFLICT ? "name" : "path");
+                answer_failure(w, &p, st != DYN_CONFLICT ? w->param : w->vllm ? "lora_name" : "name");
         } else if (w->exchange != NULL && w->vllm) {
                 answer_vllm(w->exchange, "added", w->name);
         } else if (w->exchange != NULL) {
-                adapters_answer(w->exchange, outcome == REGISTRY_NEW ? 201 : 200, entry);
+                adapters_answer(w->exchange, outcome == REGISTRY_NEW ? 201 : 200, entry, outcomes[outcome]);
         }
         wait_over(w);
 }
 
-// The name is busy, or the server is: nothing has begun.
+// The name is busy, the server is, or there is no room for a pin: nothing has begun.
 static void refuse(struct http_exchange *x, struct waiting *w, struct problem *p)
 {
         p->about = p->err.status == DYN_BUSY ? ABOUT_SERVER : ABOUT_REQUEST;
-        problem_of(p, "name", p->err.status == DYN_CONFLICT ? "adapter_busy" : NULL);
+        problem_of(p, p->err.status == DYN_NO_MEMORY ? "pin" : "name",
+                p->err.status == DYN_CONFLICT ? "adapter_busy" : NULL);
         if (w != NULL)
                 wait_over(w);
         reply_problem(x, p);
@@ -107,13 +128,17 @@ static void refuse(struct http_exchange *x, struct waiting *w, struct problem *p
 
 static void begin(struct api *api, struct http_exchange *x, const struct registry_order *order, bool wait, bool vllm)
 {
-        struct waiting *w = wait ? wait_on(x, order->name, vllm) : NULL;
+        struct waiting *w = wait ? wait_on(api, x, order->name, vllm) : NULL;
         struct problem p = {0};
 
+        if (w != NULL) {
+                w->param = vllm ? "lora_path" : "path";
+                w->replace = order->replace ? NULL : vllm ? "load_inplace" : "replace";
+        }
         if (registry_load(api->registry, order, wait ? on_loaded : NULL, w, &p.err) != DYN_OK)
                 refuse(x, w, &p);
         else if (!wait)
-                adapters_answer(x, 202, registry_find(api->registry, order->name));
+                adapters_answer(x, 202, registry_find(api->registry, order->name), NULL);
 }
 
 // Only one adapter can lie merged in the base, so only one can have that for its mode.
@@ -151,6 +176,9 @@ static enum dyn_status read_body(struct api *api, struct http_exchange *x, enum 
                 st = fields_parse(text, len, of, body, params, p);
         if (st == DYN_OK && of != OF_SETTINGS && params->name == NULL)
                 st = problem_set(p, DYN_INVALID, field, "missing_required_parameter", "\"%s\": is required", field);
+        if (st == DYN_OK && params->path != NULL && params->path[0] == 0)
+                st = problem_set(p, DYN_INVALID, of == OF_REGISTER ? "path" : "lora_path", NULL,
+                        "\"%s\": expected a folder, found \"\"", of == OF_REGISTER ? "path" : "lora_path");
         if (st == DYN_OK && of != OF_SETTINGS && registry_check_name(api->registry, params->name, &p->err) != DYN_OK)
                 st = problem_of(p, field, NULL);
         return st;
@@ -225,11 +253,11 @@ void api_adapter_upload(struct http_exchange *x, void *ctx)
                 reply_problem(x, &p);
                 return;
         }
-        struct waiting *w = wait ? wait_on(x, name, false) : NULL;
+        struct waiting *w = wait ? wait_on(api, x, name, false) : NULL;
         if (registry_upload(api->registry, name, file, wait ? on_loaded : NULL, w, &p.err) != DYN_OK)
                 refuse(x, w, &p);
         else if (!wait)
-                adapters_answer(x, 202, registry_find(api->registry, name));
+                adapters_answer(x, 202, registry_find(api->registry, name), NULL);
 }
 
 // Settings
@@ -244,7 +272,7 @@ static void on_set(void *ctx, enum dyn_status st, const struct adapter_entry *en
                 p.err = *error;
                 answer_failure(w, &p, NULL);
         } else if (w->exchange != NULL) {
-                adapters_answer(w->exchange, 200, entry);
+                adapters_answer(w->exchange, 200, entry, NULL);
         }
         wait_over(w);
 }
@@ -273,7 +301,7 @@ void api_adapter_set(struct http_exchange *x, void *ctx)
                 reply_problem(x, &p);
                 return;
         }
-        struct waiting *w = wait_on(x, entry->name, false);
+        struct waiting *w = wait_on(api, x, entry->name, false);
         if (registry_set(api->registry, w->name, &settings, on_set, w, &p.err) != DYN_OK)
                 refuse(x, w, &p);
 }
@@ -296,16 +324,10 @@ static void answer_removed(struct http_exchange *x, int status, const char *name
 }
 
 // The store has let go of it. Requests may still run on it, if nobody asked to wait for them.
-struct leaving {
-        struct waiting *waiting;
-        struct api *api;
-};
-
 static void on_gone(void *ctx, enum dyn_status st, const struct dyn_error *error)
 {
-        struct leaving *l = ctx;
-        struct waiting *w = l->waiting;
-        const struct adapter_entry *entry = registry_find(l->api->registry, w->name);
+        struct waiting *w = ctx;
+        const struct adapter_entry *entry = registry_find(w->api->registry, w->name);
         struct problem p = {0};
 
         if (w->exchange != NULL && st != DYN_OK) {
@@ -319,20 +341,18 @@ static void on_gone(void *ctx, enum dyn_status st, const struct dyn_error *error
                 answer_removed(w->exchange, 200, w->name, "removed", 0);
         }
         wait_over(w);
-        mem_free(l);
 }
 
 static void remove_adapter(struct api *api, struct http_exchange *x, const char *name, bool drained, bool vllm)
 {
-        struct leaving *l;
+        struct waiting *w;
 
         if (registry_find(api->registry, name) == NULL) {
                 adapters_answer_unknown(x, name);
                 return;
         }
-        l = mem_alloc(sizeof *l);
-        *l = (struct leaving){wait_on(x, name, vllm), api};
-        registry_remove(api->registry, l->waiting->name, drained, on_gone, l, NULL);
+        w = wait_on(api, x, name, vllm);
+        registry_remove(api->registry, w->name, drained, on_gone, w, NULL);
 }
 
 void api_adapter_remove(struct http_exchange *x, void *ctx)

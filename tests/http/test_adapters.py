@@ -76,10 +76,35 @@ def test_the_same_content_again_is_200(fresh, tmp_path):
     assert (reply.status, reply.json["version"]) == (200, version)
 
 
+def test_registering_says_what_came_of_it(fresh, tiny_adapter, tmp_path):
+    for folder in ("one", "two"):
+        shutil.copytree(tiny_adapter("rank1"), tmp_path / "outside" / folder)
+    shutil.copytree(tiny_adapter("rank13"), tmp_path / "outside" / "three")
+    told = [register(fresh, "mine", tmp_path / "outside" / folder, replace=True) for folder in ("one", "one", "two", "three")]
+    assert [(r.status, r.json["outcome"]) for r in told] == [(201, "new"), (200, "unchanged"), (200, "unchanged"), (200, "updated")]
+    assert told[2].json["source"] == str(tmp_path / "outside" / "two")  # where it comes from since then
+    shutil.rmtree(tmp_path / "outside" / "one")
+    assert ids(fresh, "mine") == ids(fresh, "rank13")
+
+
+def test_the_stores_own_folder_keeps_its_files_when_it_is_registered_by_path(start, tiny_model, tiny_adapter, tmp_path):
+    shutil.copytree(tiny_adapter("rank1"), tmp_path / "store" / "a")
+    with start("--model", tiny_model, "--adapters", os.path.relpath(tmp_path / "store"), "--kv-memory", "16M") as server:
+        for file in os.listdir(tiny_adapter("rank13")):
+            shutil.copy(os.path.join(tiny_adapter("rank13"), file), tmp_path / "store" / "a")
+        reply = register(server, "a", tmp_path / "store" / "a", replace=True)
+        assert (reply.status, reply.json["rank"]) == (200, 13), reply
+        assert {"adapter_config.json", "adapter_model.safetensors"} <= set(os.listdir(tmp_path / "store" / "a"))
+        shutil.copytree(tiny_adapter("rank1"), tmp_path / "store" / "a" / "checkpoint-1")
+        reply = register(server, "a", tmp_path / "store" / "a" / "checkpoint-1", replace=True)
+        assert (reply.status, reply.error["param"]) == (422, "path") and "another name" in reply.error["message"], reply
+        assert os.path.exists(tmp_path / "store" / "a" / "checkpoint-1" / "adapter_config.json")
+
+
 def test_other_content_is_409_unless_it_replaces(fresh, tmp_path):
     old, new = ids(fresh, "all"), ids(fresh, "rank64")
     reply = register(fresh, "all", tmp_path / "store" / "rank64")
-    assert reply.status == 409 and reply.error["message"] and ids(fresh, "all") == old
+    assert reply.status == 409 and 'set "replace"' in reply.error["message"] and ids(fresh, "all") == old
     before = fresh.get("/v1/adapters/all").json["version"]
     reply = register(fresh, "all", tmp_path / "store" / "rank64", replace=True)
     assert reply.status == 200 and reply.json["version"] != before, reply
@@ -112,6 +137,83 @@ def test_wait_false_answers_before_it_is_loaded(fresh, tiny_adapter, tmp_path):
     assert ids(fresh, "later")
 
 
+def test_what_nobody_waited_for_stays_listed_with_its_reason(fresh, tiny_adapter, tmp_path):
+    reply = fresh.call("PUT", "/v1/adapters/later?wait=false", b"no archive")
+    assert reply.status == 202, reply
+    end = time.monotonic() + 20
+    while (entry := fresh.get("/v1/adapters/later").json)["state"] == "loading":
+        assert time.monotonic() < end
+    assert entry["state"] == "failed" and "archive" in entry["error"] and entry["source"], entry
+    asked = fresh.post("/v1/completions", {"adapter": "later", "prompt": PROMPT})
+    assert asked.status == 404 and "archive" in asked.error["message"], asked
+    shutil.copytree(tiny_adapter("paths"), tmp_path / "outside" / "p")
+    assert register(fresh, "later", tmp_path / "outside" / "p").json["error"] is None
+
+    register(fresh, "later", tmp_path / "outside" / "nothing", "?wait=false", replace=True)
+    while (entry := fresh.get("/v1/adapters/later").json)["error"] is None:
+        assert time.monotonic() < end
+    assert entry["state"] == "ready" and "nothing" in entry["error"]
+    time.sleep(1.5)  # the store was looked at meanwhile
+    assert fresh.get("/v1/adapters/later").json == entry
+    assert fresh.call("DELETE", "/v1/adapters/later").status == 200 and fresh.get("/v1/adapters/later").status == 404
+
+
+def test_settings_that_the_store_does_not_take_are_not_taken(fresh, tmp_path):
+    (tmp_path / "store" / "all" / "dynlora.json").write_text("{")
+    reply = fresh.call("PATCH", "/v1/adapters/all", {"pin": True, "mode": "unmerged"})
+    assert reply.status == 422 and "dynlora.json" in reply.error["message"], reply
+    entry = fresh.get("/v1/adapters/all").json
+    assert (entry["pinned"], entry["mode"]) == (False, "auto")
+
+
+def test_pins_that_do_not_fit_together_are_507(start, tiny_model, tiny_adapter, tmp_path):
+    for name in "abc":
+        shutil.copytree(tiny_adapter("all"), tmp_path / "store" / name)
+    size = 53760
+    with start("--model", tiny_model, "--adapters", tmp_path / "store", "--adapter-root", tmp_path, "--kv-memory", "16M",
+               "--adapter-memory", 2 * size + 1000) as server:
+        def pin(name):
+            return server.call("PATCH", f"/v1/adapters/{name}", {"pin": True})
+
+        assert server.get("/v1/adapters/a").json["bytes"] == size
+        assert [pin(name).status for name in "ab"] == [200, 200]
+        reply = pin("c")
+        assert (reply.status, reply.error["param"]) == (507, "pin") and str(size) in reply.error["message"], reply
+        assert not server.get("/v1/adapters/c").json["pinned"] and pin("a").status == 200
+        shutil.copytree(tiny_adapter("all"), tmp_path / "d")
+        assert register(server, "d", tmp_path / "d", pin=True).status == 507
+        assert server.get("/v1/adapters/d").status == 404 and not (tmp_path / "store" / "d").exists()
+        assert server.call("PATCH", "/v1/adapters/a", {"pin": False}).status == 200
+        assert pin("c").status == 200
+
+
+def vllm(server, call, **fields):
+    return server.post(f"/v1/{call}_lora_adapter", fields)
+
+
+def test_vllms_routes_answer_in_vllms_words(fresh, tiny_adapter, tmp_path):
+    for name in ("rank1", "rank13"):
+        shutil.copytree(tiny_adapter(name), tmp_path / "outside" / name)
+    path = str(tmp_path / "outside" / "rank1")
+    reply = vllm(fresh, "load", lora_name="v", lora_path=path, is_3d_lora_weight=False)
+    assert (reply.status, reply.body) == (200, b"Success: LoRA adapter 'v' added successfully."), reply
+    reply = vllm(fresh, "load", lora_name="v", lora_path=str(tmp_path / "outside" / "rank13"))
+    assert (reply.status, reply.error["param"]) == (400, "lora_name") and 'set "load_inplace"' in reply.error["message"], reply
+    assert vllm(fresh, "load", lora_name="v", lora_path=str(tmp_path / "outside" / "rank13"), load_inplace=True).status == 200
+    assert fresh.get("/v1/adapters/v").json["rank"] == 13
+    for path, status in ((tmp_path / "outside" / "nothing", 404), ("/etc", 400), ("", 400)):
+        reply = vllm(fresh, "load", lora_name="w", lora_path=str(path))
+        assert (reply.status, reply.error["param"]) == (status, "lora_path"), reply
+    reply = vllm(fresh, "unload", lora_name="v", lora_int_id=3)
+    assert (reply.status, reply.body) == (200, b"Success: LoRA adapter 'v' removed successfully."), reply
+    assert vllm(fresh, "unload", lora_name="v").status == 404 and vllm(fresh, "unload").status == 400
+
+
+def test_a_bad_upload_blames_no_field(fresh):
+    reply = fresh.call("PUT", "/v1/adapters/x", b"no archive")
+    assert (reply.status, reply.error["param"]) == (422, None), reply
+
+
 @pytest.mark.parametrize("body, param", [
     ({}, "name"),
     ({"name": 5, "path": "x"}, "name"),
@@ -123,6 +225,7 @@ def test_wait_false_answers_before_it_is_loaded(fresh, tiny_adapter, tmp_path):
     ({"name": "n" * 500, "path": "x"}, "name"),
     ({"name": "tiny", "path": "x"}, "name"),  # the base's
     ({"name": "x", "path": 5}, "path"),
+    ({"name": "x", "path": ""}, "path"),
     ({"name": "x", "path": "x", "colour": 3}, "colour"),
     ({"name": "x", "path": "x", "replace": "yes"}, "replace"),
 ])

@@ -1,7 +1,9 @@
 """An adapter that is broken in any one thing is refused as it is registered, with the file and the field; in the store it is
 listed as failed, and the others serve."""
+import json
 import os
 import shutil
+import time
 
 import pytest
 
@@ -111,3 +113,29 @@ def test_an_adapter_of_another_model_is_refused(fresh, models, tmp_path, other):
     shutil.copytree(os.path.join(models, "adapters", other), tmp_path / "outside" / "o")
     reply = fresh.post("/v1/adapters", {"name": "o", "path": str(tmp_path / "outside" / "o")})
     assert reply.status == 422 and "expected" in reply.error["message"] and "found" in reply.error["message"], reply
+    with open(tmp_path / "outside" / "o" / "adapter_config.json", encoding="utf-8") as f:
+        base = json.load(f)["base_model_name_or_path"]
+    assert f'its base is "{base}"; this is "tiny"' in reply.error["message"], reply
+
+
+def test_an_adapter_that_fits_but_names_another_base_is_served_and_logged(fresh, tiny_adapter, tmp_path):
+    shutil.copytree(tiny_adapter("rank1"), tmp_path / "outside" / "o")
+    config = tmp_path / "outside" / "o" / "adapter_config.json"
+    config.write_text(config.read_text().replace('"tiny"', '"somebody/else"'))
+    reply = fresh.post("/v1/adapters", {"name": "o", "path": str(tmp_path / "outside" / "o")})
+    assert (reply.status, reply.json["base_model"]) == (201, "somebody/else"), reply
+    assert "adapter o: fits, but says that its base is somebody/else" in fresh.log and fresh.log.count("says that") == 1
+
+
+def test_what_is_known_of_a_refused_folder_is_logged_once(fresh, tmp_path):
+    (tmp_path / "store" / "empty").mkdir()
+    end = time.monotonic() + 20 * fresh.slow
+    while fresh.get("/v1/adapters/empty").status != 200 or fresh.get("/v1/adapters/empty").json["state"] != "failed":
+        assert time.monotonic() < end
+    time.sleep(3.5)  # it is read once more when clocks can tell changes apart
+    for _ in range(5):  # removed while it is read once more
+        shutil.copytree(tmp_path / "store" / "all", tmp_path / "outside" / "x", dirs_exist_ok=True)
+        assert fresh.post("/v1/adapters", {"name": "x", "path": str(tmp_path / "outside" / "x")}).status == 201
+        assert fresh.call("DELETE", "/v1/adapters/x?wait=true").status == 200
+    warnings = [line for line in fresh.log.splitlines() if " warn " in line and "adapter" in line]
+    assert len(warnings) == 1 and "adapter empty:" in warnings[0], warnings

@@ -101,7 +101,8 @@ def test_update_gives_a_new_version(on, run, fresh, tiny_adapter, tmp_path):
     shutil.copytree(tiny_adapter("rank64"), tmp_path / "outside" / "two")
     on("add", "mine", tmp_path / "outside" / "one")
     before = entry(fresh, "mine")["version"]
-    failed(run("add", "mine", tmp_path / "outside" / "two", "--url", fresh.url), 1, "mine")
+    failed(run("add", "mine", tmp_path / "outside" / "two", "--url", fresh.url), 1, "mine", "update")
+    assert on("add", "mine", tmp_path / "outside" / "one") == f"mine: version {before}, ready, unchanged\n"
     assert entry(fresh, "mine")["version"] == before
     on("update", "mine", tmp_path / "outside" / "two")
     assert entry(fresh, "mine")["rank"] == 64
@@ -222,6 +223,12 @@ def test_no_proxy_and_no_redirect_sees_the_token(run, guarded):
                                  "", "unix:", "http://no-such-host.invalid", "x y"])
 def test_no_answer_is_2(run, url):
     failed(run("list", "--url", url), 2)
+
+
+def test_where_no_server_answers_is_said_in_the_words_of_the_url(run):
+    failed(run("list", "--url", "unix:/nothing/here"), 2, "unix:/nothing/here: no server answers there: No such file")
+    failed(run("list", "--url", "http://127.0.0.1:1"), 2, "http://127.0.0.1:1: no server answers there: Connection refused")
+    failed(run("list", "--url", "/nothing/here"), 2, "unix:PATH")
 
 
 @pytest.mark.parametrize("token", ["two words", "caf\u00e9", "line\nX-Header: 1"])

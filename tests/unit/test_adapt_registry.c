@@ -54,6 +54,7 @@ static void the_same_content_again_is_the_same_version(void **state)
                 assert_int_equal(e.status, DYN_OK);
                 assert_int_equal(e.outcome, REGISTRY_SAME);
                 assert_ptr_equal(e.entry->current->adapter, before);
+                assert_string_equal(e.entry->source, copy);
                 assert_false(e.entry->updating);
         }
         assert_int_equal(registry_totals(w->registry).loads, 1);
@@ -65,9 +66,8 @@ static void other_content_needs_replace(void **state)
         struct world *w = *state;
         struct dyn_adapter *before = world_load(w, "sql", w->one, false).entry->current->adapter;
         struct ending e = world_load(w, "sql", w->other, false);
-        char *expected = mem_printf("adapter \"sql\" is in use with other content (version %s): set \"replace\" to "
-                                    "update it",
-                dyn_adapter_info(before)->version);
+        char *expected = mem_printf(
+                "adapter \"sql\" is in use with other content (version %s)", dyn_adapter_info(before)->version);
 
         assert_int_equal(e.status, DYN_CONFLICT);
         assert_string_equal(e.text, expected);

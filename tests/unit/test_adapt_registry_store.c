@@ -154,6 +154,102 @@ static void the_stores_own_folder_is_registered_with_what_it_holds(void **state)
         assert_true(e.entry->pinned);
 }
 
+// The folder of before may be gone the next day.
+static void the_same_content_from_elsewhere_is_found_there_by_the_next_start(void **state)
+{
+        struct world *w = *state;
+        struct adapter_folder content = {.seed = 7};
+        char *here = world_path(w->root, "here"), *there = world_path(w->root, "there");
+        char *own = world_path(w->store, "sql");
+
+        adapter_folder_write_to(here, &content);
+        adapter_folder_write_to(there, &content);
+        world_load(w, "sql", here, false);
+        const struct dyn_adapter *first = world_resolve(w, "sql")->adapter;
+        assert_int_equal(world_load(w, "sql", there, false).outcome, REGISTRY_SAME);
+        expect_settings(w, "sql", false, "auto", there);
+        expect_found_by_the_next(w, "sql");
+
+        assert_int_equal(world_upload(w, "sql", there).outcome, REGISTRY_SAME);
+        assert_string_equal(registry_find(w->registry, "sql")->source, own);
+        expect_found_by_the_next(w, "sql");
+        assert_int_equal(world_load(w, "sql", here, true).outcome, REGISTRY_SAME); // the store's own is no worse
+        assert_string_equal(registry_find(w->registry, "sql")->source, own);
+        assert_ptr_equal(world_resolve(w, "sql")->adapter, first);
+        mem_free(here);
+        mem_free(there);
+        mem_free(own);
+}
+
+static void a_folder_that_was_moved_is_registered_from_where_it_is_now(void **state)
+{
+        struct world *w = *state;
+        char *here = world_path(w->root, "here"), *there = world_path(w->root, "there");
+
+        adapter_folder_write_to(here, &(struct adapter_folder){.seed = 7});
+        world_load(w, "sql", here, false);
+        world_scan(w); // watched from now on
+        assert_int_equal(rename(here, there), 0);
+        world_until(w, registry_find(w->registry, "sql")->error != NULL);
+        assert_int_equal(world_load(w, "sql", there, false).status, DYN_OK);
+        assert_null(registry_find(w->registry, "sql")->error);
+        expect_settings(w, "sql", false, "auto", there);
+        mem_free(here);
+        mem_free(there);
+}
+
+// However its path is spelt: the store must not come to point to itself.
+static void registering_a_folder_of_the_store_by_its_path_leaves_its_files(void **state)
+{
+        struct world *w = *state;
+        char *odd = mem_printf("%s/./sql/../sql", w->store), *link = world_path(w->root, "alias");
+        char *within = world_path(w->store, "sql/inner"), *own = world_path(w->store, "sql");
+
+        world_put(w, "sql", &(struct adapter_folder){.seed = 3});
+        adapter_folder_write_to(within, &(struct adapter_folder){.seed = 4});
+        assert_int_equal(symlink(own, link), 0);
+        assert_int_equal(world_load(w, "sql", odd, false).outcome, REGISTRY_NEW);
+        assert_int_equal(world_load(w, "sql", link, true).outcome, REGISTRY_SAME);
+        world_swap(w, "sql", &(struct adapter_folder){.seed = 5});
+        assert_int_equal(world_load(w, "sql", odd, true).outcome, REGISTRY_UPDATED);
+        assert_string_not_equal(text_of(w, "sql", "adapter_config.json"), "");
+        expect_found_by_the_next(w, "sql");
+
+        adapter_folder_write_to(within, &(struct adapter_folder){.seed = 4});
+        struct ending e = world_load(w, "sql", within, true);
+        char *expected =
+                mem_printf("%s: expected a folder outside %s, which this registration would replace: use another "
+                           "name",
+                        within, own);
+        assert_int_equal(e.status, DYN_INVALID);
+        assert_string_equal(e.text, expected);
+        assert_string_not_equal(text_of(w, "sql/inner", "adapter_config.json"), "");
+        mem_free(odd);
+        mem_free(link);
+        mem_free(within);
+        mem_free(own);
+        mem_free(expected);
+}
+
+// Whoever leads the link elsewhere updates the adapter.
+static void a_registered_link_is_followed_when_it_leads_elsewhere(void **state)
+{
+        struct world *w = *state;
+        char *link = world_path(w->root, "current"), *other = world_path(w->root, "next");
+
+        assert_int_equal(symlink(w->one, link), 0);
+        assert_int_equal(world_load(w, "sql", link, false).outcome, REGISTRY_NEW);
+        expect_settings(w, "sql", false, "auto", link);
+        world_scan(w);
+        char *before = mem_strdup(world_version(w, "sql"));
+        assert_int_equal(symlink(w->other, other), 0);
+        assert_int_equal(rename(other, link), 0);
+        world_until(w, strcmp(world_version(w, "sql"), before) != 0);
+        mem_free(before);
+        mem_free(link);
+        mem_free(other);
+}
+
 static void a_folder_that_the_store_does_not_have_is_not_listed(void **state)
 {
         struct world *w = *state;
@@ -423,6 +519,10 @@ int main(void)
                 test_in_world(a_name_that_somebody_else_has_just_put_there_needs_replace),
                 test_in_world(one_too_large_for_the_device_is_not_stored),
                 test_in_world(the_stores_own_folder_is_registered_with_what_it_holds),
+                test_in_world(the_same_content_from_elsewhere_is_found_there_by_the_next_start),
+                test_in_world(a_folder_that_was_moved_is_registered_from_where_it_is_now),
+                test_in_world(registering_a_folder_of_the_store_by_its_path_leaves_its_files),
+                test_in_world(a_registered_link_is_followed_when_it_leads_elsewhere),
                 test_in_world(a_folder_that_the_store_does_not_have_is_not_listed),
                 test_in_world(an_upload_registers_and_updates_and_knows_the_same_again),
                 test_in_world(how_a_name_was_registered_may_change),

@@ -115,6 +115,34 @@ static void a_folder_that_is_dropped_in_is_registered(void **state)
         mem_free(path);
 }
 
+// A volume that is not mounted, or gone, or mounted anew.
+static void another_folder_at_the_stores_path_is_followed_unless_it_is_empty(void **state)
+{
+        struct world *w = *state;
+        char *aside = mem_printf("%s.aside", w->store), *other = mem_printf("%s.other", w->store);
+
+        world_put(w, "sql", &first);
+        world_scan(w);
+        assert_int_equal(mkdir(other, 0777), 0);
+        assert_int_equal(rename(w->store, aside), 0);
+        watch_for(w, 2 * SECOND);
+        assert_true(serves(w, "sql", versions[0]));
+        assert_null(find(w, "sql")->error);
+        assert_int_equal(rename(other, w->store), 0);
+        watch_for(w, 2 * SECOND);
+        assert_true(serves(w, "sql", versions[0]));
+
+        world_put(w, "shout", &second);
+        world_until(w, serves(w, "shout", versions[1]) && find(w, "sql") == NULL);
+        assert_int_equal(world_upload(w, "sql", w->one).status, DYN_OK);
+        assert_true(world_stores(w, "sql"));
+        assert_int_equal(rename(w->store, other), 0);
+        assert_int_equal(rename(aside, w->store), 0);
+        world_until(w, find(w, "shout") == NULL && serves(w, "sql", versions[0]));
+        adapter_folder_remove(other);
+        mem_free(aside);
+}
+
 static void a_folder_that_is_swapped_updates(void **state)
 {
         struct world *w = *state;
@@ -469,6 +497,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 test_in_world(a_folder_that_is_dropped_in_is_registered),
+                test_in_world(another_folder_at_the_stores_path_is_followed_unless_it_is_empty),
                 test_in_world(a_folder_that_is_swapped_updates),
                 test_in_world(a_folder_that_is_written_file_by_file_updates_when_it_holds_still),
                 test_in_world(a_folder_that_is_removed_is_unregistered),
