@@ -62,6 +62,7 @@ static void close_all(struct serve *s)
         if (s->registry != NULL)
                 registry_stop(s->registry);
         http_close(s->http);
+        api_close(s->api);
         uv_close((uv_handle_t *)&s->wake, NULL);
         uv_close((uv_handle_t *)&s->drain_limit, NULL);
         uv_close((uv_handle_t *)&s->merge_wait, NULL);
@@ -340,7 +341,7 @@ static enum dyn_status open_api(struct serve *s)
 
         if (auth_create(&s->auth, c->api_key_file, c->admin_token_file, &s->error) != DYN_OK)
                 return s->error.status;
-        s->api = api_create(&(struct api_options){s->base, c->model, c->max_rows, c->max_queue, s->auth});
+        s->api = api_create(&(struct api_options){s->base, c->model, c->max_rows, c->max_queue, s->auth, &s->loop});
         return DYN_OK;
 }
 
