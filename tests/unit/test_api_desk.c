@@ -12,6 +12,8 @@ static uv_loop_t loop;
 static struct desk *desk;
 static pthread_t loop_thread;
 
+// Tasks of tests that can fail while threads have them are static.
+
 // A job that waits at a gate before it counts as worked on.
 static struct gate {
         pthread_mutex_t lock;
@@ -99,6 +101,7 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
+        open_gate();
         if (desk != NULL)
                 desk_close(desk);
         desk = NULL;
@@ -126,8 +129,10 @@ static void what_is_large_is_done_beside_the_loop(void **state)
 
 static void what_goes_on_comes_before_what_has_not_begun(void **state)
 {
-        struct task both[2], first = task(LARGE, false), second = task(LARGE, false), later = task(LARGE, true);
+        static struct task both[2], first, second, later;
 
+        first = second = task(LARGE, false);
+        later = task(LARGE, true);
         occupy(both);
         desk_do(desk, &first.job);
         desk_do(desk, &second.job);
@@ -139,8 +144,10 @@ static void what_goes_on_comes_before_what_has_not_begun(void **state)
 
 static void what_has_not_begun_can_be_taken_back(void **state)
 {
-        struct task both[2], waits = task(LARGE, false), goes_on = task(LARGE, true);
+        static struct task both[2], waits, goes_on;
 
+        waits = task(LARGE, false);
+        goes_on = task(LARGE, true);
         occupy(both);
         desk_do(desk, &waits.job);
         desk_do(desk, &goes_on.job);
@@ -154,8 +161,9 @@ static void what_has_not_begun_can_be_taken_back(void **state)
 
 static void only_so_many_wait(void **state)
 {
-        struct task both[2], waiting[MOST], goes_on = task(LARGE, true);
+        static struct task both[2], waiting[MOST], goes_on;
 
+        goes_on = task(LARGE, true);
         occupy(both);
         for (int i = 0; i < MOST; i++) {
                 waiting[i] = task(LARGE, false);
@@ -175,8 +183,9 @@ static void only_so_many_wait(void **state)
 
 static void only_so_many_bytes_wait(void **state)
 {
-        struct task both[2], huge = task((size_t)1 << 30, false);
+        static struct task both[2], huge;
 
+        huge = task((size_t)1 << 30, false);
         occupy(both);
         assert_false(desk_full(desk, huge.job.bytes)); // alone, anything may
         desk_do(desk, &huge.job);

@@ -115,6 +115,12 @@ static void none_begins_before_it_may(void **state)
         assert_int_equal(m.start, 2);
         stop_scan_finish(&scan);
         stop_finish(&s);
+        s = set_of("\"aab\"");
+        assert_false(stop_find(&s, &scan, "aa", 2, 0, &m)); // of which the second may still begin one
+        assert_true(stop_find(&s, &scan, "aaab", 4, 1, &m));
+        assert_int_equal(m.start, 1);
+        stop_scan_finish(&scan);
+        stop_finish(&s);
 }
 
 static void what_is_no_string_is_refused(void **state)
