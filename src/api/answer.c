@@ -127,19 +127,27 @@ bool answer_problem(const struct generation *g, struct problem *p)
         return false;
 }
 
-void answer_send(struct generation *g)
+size_t answer_work(const struct generation *g)
 {
-        struct http_exchange *x = g->exchange;
-        struct problem p = {0};
-        struct buf body = {0};
-        struct writer w = {&body};
+        size_t bytes = 0;
 
-        answer_headers(g);
-        g->exchange = NULL;
-        if (answer_problem(g, &p)) {
-                reply_problem(x, &p);
-                return;
+        for (int i = 0; i < g->n_choices; i++) {
+                const struct choice *c = &g->choices[i];
+                size_t n_probs = c->probs.n + c->probs.n_top + c->prompt_probs.n + c->prompt_probs.n_top;
+                size_t n_prompt = g->params.echo || g->params.return_token_ids ? (size_t)c->request.n_prompt : 0;
+
+                bytes += c->text.len + 8 * ((size_t)c->tokens.n + n_prompt) + 64 * n_probs;
         }
+        return bytes / 8;
+}
+
+void answer_write(struct generation *g)
+{
+        struct writer w = {&g->answer};
+        struct problem p;
+
+        if (answer_problem(g, &p))
+                return;
         answer_head(&w, g, g->form->object);
         writer_key(&w, "choices");
         writer_open(&w, '[');
@@ -155,6 +163,17 @@ void answer_send(struct generation *g)
         if (g->form->write_top != NULL)
                 g->form->write_top(&w, g);
         writer_close(&w, '}');
-        reply_json(x, 200, &body);
-        buf_free(&body);
+}
+
+void answer_send(struct generation *g)
+{
+        struct http_exchange *x = g->exchange;
+        struct problem p = {0};
+
+        answer_headers(g);
+        g->exchange = NULL;
+        if (answer_problem(g, &p))
+                reply_problem(x, &p);
+        else
+                reply_json_buf(x, 200, &g->answer);
 }

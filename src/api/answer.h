@@ -4,7 +4,10 @@
 
 #include "api/generation.h"
 
-// Answers the exchange of a call whose sequences have all ended.
+// Of a call whose sequences have all ended: how much work for the desk its answer is, writing it (any thread), and
+// sending it.
+size_t answer_work(const struct generation *);
+void answer_write(struct generation *);
 void answer_send(struct generation *);
 
 // The headers that say what served the call.

@@ -11,7 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-#define EVENTS_AT_ONCE 256
+#define PUMP_NS 2000000 // how long events keep the loop at a time
 
 static const struct http_route routes[] = {
         {"POST", "/v1/completions", api_completions, AUTH_INFERENCE},
@@ -94,9 +94,16 @@ struct api *api_create(const struct api_options *o)
         api->model_path = o->model_path;
         api->max_rows = o->max_rows;
         api->max_queue = o->max_queue;
+        api->desk = desk_create(o->loop, o->max_queue);
         counters_init(&api->counters);
         counters_traffic(&api->counters, API_BASE_LABEL);
         return api;
+}
+
+void api_close(struct api *api)
+{
+        if (api != NULL)
+                desk_close(api->desk);
 }
 
 void api_destroy(struct api *api)
@@ -135,28 +142,25 @@ void api_drain(struct api *api)
 
 bool api_pump(struct api *api)
 {
+        int64_t end = clock_ns() + PUMP_NS;
         struct dyn_event e;
 
-        for (int i = 0; i < EVENTS_AT_ONCE; i++) {
-                if (api->engine == NULL || !dyn_engine_poll(api->engine, &e))
-                        return false;
+        while (api->engine != NULL && dyn_engine_poll(api->engine, &e)) {
                 generation_event(&e);
+                if (clock_ns() >= end)
+                        return true;
         }
-        return true;
+        return false;
 }
 
 int api_running(const struct api *api)
 {
-        int n = 0;
-
-        for (const struct generation *g = api->generations; g != NULL; g = g->next)
-                n++;
-        return n;
+        return api->n_calls;
 }
 
 void api_when_idle(struct api *api, void (*idle)(void *ctx), void *ctx)
 {
-        if (api->generations == NULL) {
+        if (api->n_calls == 0) {
                 idle(ctx);
                 return;
         }
@@ -181,6 +185,30 @@ enum dyn_status api_check_serving(const struct api *api, struct problem *p)
                 return api_check_loaded(api, p);
         p->about = ABOUT_SERVER;
         return problem_set(p, DYN_BUSY, NULL, "draining", "the server is stopping and takes no new requests");
+}
+
+void api_call_begins(struct api *api)
+{
+        api->n_calls++;
+}
+
+void api_call_ends(struct api *api)
+{
+        if (--api->n_calls == 0 && api->idle != NULL)
+                api->idle(api->idle_ctx);
+}
+
+enum dyn_status api_take_body(struct api *api, struct http_exchange *x, struct buf *body, struct problem *p)
+{
+        size_t len;
+
+        http_body(x, &len);
+        if (desk_full(api->desk, len)) {
+                dyn_fail(&p->err, DYN_BUSY, "too many long requests wait to be read: try again later");
+                return problem_of(p, NULL, "queue_full");
+        }
+        *body = http_take_body(x);
+        return DYN_OK;
 }
 
 const char *api_served_name(const struct api *api, const struct adapter_version *version)

@@ -20,12 +20,14 @@ struct api_options {
         const char *model_path; // shown as its root
         int max_rows, max_queue;
         const struct auth *auth; // borrowed
+        uv_loop_t *loop;
 };
 
 // The strings must outlive it. Until api_serve it answers probes; the rest is 503.
 struct api *api_create(const struct api_options *);
 
-// When no call is running.
+// When no call is running: closes what it has in the loop, which must run once more before api_destroy.
+void api_close(struct api *);
 void api_destroy(struct api *);
 
 // For struct http_options: the routes, whose ctx is the api, who may call them, the bodies of http's own errors, and
@@ -52,10 +54,10 @@ void api_drain(struct api *);
 // Handles the engine's events, so many at a time that connections are not kept waiting. True if some are left.
 bool api_pump(struct api *);
 
-// Calls of inference that still run.
+// Calls of inference and tokenisation that still run.
 int api_running(const struct api *);
 
-// idle is called when no inference call runs: at once, or after the last. For once.
+// idle is called when none of these runs: at once, or after the last. For once.
 void api_when_idle(struct api *, void (*idle)(void *ctx), void *ctx);
 
 #endif

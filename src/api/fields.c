@@ -298,3 +298,20 @@ enum dyn_status fields_parse(
         }
         return st;
 }
+
+void fields_prune(cJSON *body, struct params *params)
+{
+        static const char *const kept[] = {"model", "adapter", "stop"};
+
+        for (cJSON *v = body->child, *next; v != NULL; v = next) {
+                bool keep = false;
+
+                next = v->next;
+                for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+                        keep |= strcmp(v->string, kept[i]) == 0;
+                if (!keep)
+                        cJSON_Delete(cJSON_DetachItemViaPointer(body, v));
+        }
+        params->prompt = params->messages = params->chat_template_kwargs = params->tokens = NULL;
+        params->seed = params->logit_bias = params->stop_token_ids = params->stream_options = NULL;
+}

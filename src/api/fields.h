@@ -62,6 +62,9 @@ struct params {
 // DYN_INVALID or DYN_UNSUPPORTED, with the field's name in p->param.
 enum dyn_status fields_read(const cJSON *body, enum fields_of, struct params *, struct problem *p);
 
+// Deletes what nobody looks at once the call is under way: all but who answers and the stop strings.
+void fields_prune(cJSON *body, struct params *);
+
 // Parses a request body, which must be an object, and reads its fields. On DYN_OK *body is the caller's to delete, and
 // params borrow from it.
 enum dyn_status fields_parse(

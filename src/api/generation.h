@@ -1,8 +1,12 @@
-// One inference call: its prompts times n sequences in the engine, whose events become text here. generation.c reads
-// the events; answer.c, completions.c and chat.c say them whole, stream.c as they come. It takes its exchange at once
-// and lives until the engine has ended all of its sequences, also when the client is long gone. Loop thread.
+// One inference call: its prompts times n sequences in the engine, whose events become text here. admission.c brings it
+// from its arrival into the engine; generation.c reads the events; answer.c, completions.c and chat.c say them whole,
+// stream.c as they come. It takes its exchange at once and lives until the engine has ended all of its sequences, also
+// when the client is long gone. Loop thread; while it is at the desk, to be read or to be answered, all but exchange,
+// aborted and version is the desk's.
 #ifndef DYNLORA_API_GENERATION_H
 #define DYNLORA_API_GENERATION_H
+
+#include <stddef.h>
 
 #include "api/fields.h"
 #include "api/logprobs.h"
@@ -22,6 +26,7 @@ struct choice {
         struct buf text;       // of the answer, without the prompt
         size_t settled;        // bytes of it that no stop string can take back
         size_t stop_from;      // a stop string may begin from here on
+        struct stop_scan scan; // of text
         size_t n_chars;        // characters of echo and text, as far as counted
         size_t counted;        // bytes of text counted
         struct tokens tokens;  // sampled
@@ -50,9 +55,15 @@ struct generation {
         int64_t created; // seconds since 1970
         int64_t arrived_ns;
 
-        cJSON *body; // params, stops and prompts borrow from it
+        struct desk_job job;
+        bool at_desk;
+        struct buf text;        // the body as it came, until it is read
+        size_t body_bytes;      // how large it was, until little is left of it
+        cJSON *body;            // params and stops borrow from it
+        struct problem problem; // what the desk found wrong
         struct params params;
         struct adapter_version *version; // NULL is the base; counted in while this lives
+        bool accepted;                   // nothing is wrong with it: it counts as a request
         struct want want;                // for the version to be on the device
         bool wanting, granted;
         struct retry retry; // after a want that failed, to choose the version anew
@@ -74,7 +85,13 @@ struct generation {
         bool held;     // the client reads too slowly: sequences rest
         bool aborted;  // the client left
         bool rejected; // the queue was full
+        struct buf answer;
 };
+
+static inline struct generation *generation_of(struct desk_job *job)
+{
+        return (struct generation *)((char *)job - offsetof(struct generation, job));
+}
 
 // A part of a choice as one chunk, or the whole answer, shows it.
 struct slice {
@@ -95,13 +112,18 @@ struct generation_form {
         bool opens_early; // a stream's first chunk goes out before the first token
 };
 
-// Reads the exchange's body and starts what it asks for, or answers why not.
+// admission.c: reads the exchange's body and starts what it asks for, or answers why not.
 void generation_begin(struct api *, struct http_exchange *, const struct generation_form *);
+
+struct generation *generation_create(struct api *, struct http_exchange *, const struct generation_form *);
+
+// The end of one of which nothing is in the engine any more: its answer, if somebody still waits for it.
+void generation_complete(struct generation *);
 
 // From api.c's pump.
 void generation_event(const struct dyn_event *);
 
-// Ends all sequences of a call that nobody waits for any more; the stream calls it, too, when its peer leaves.
+// Ends all sequences of a call that nobody waits for any more.
 void generation_cancel(struct generation *);
 
 // Lets its sequences rest, or go on.

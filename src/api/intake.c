@@ -184,23 +184,29 @@ static enum dyn_status make_choices(struct generation *g, struct problem *p)
         return DYN_OK;
 }
 
-enum dyn_status intake_read(struct generation *g, const char *body, size_t len, struct problem *p)
+enum dyn_status intake_parse(struct generation *g, struct problem *p)
 {
-        struct api *api = g->api;
-        enum dyn_status st = fields_parse(body, len, g->form->of, &g->body, &g->params, p);
+        const char *text = g->text.data ? g->text.data : "";
+        enum dyn_status st = fields_parse(text, g->text.len, g->form->of, &g->body, &g->params, p);
 
-        if (st == DYN_OK)
-                st = served_by(api->registry, api->base, &g->params, &g->version, p);
-        if (st == DYN_OK)
-                st = stop_read(&g->stops, g->params.stop, p);
+        buf_free(&g->text);
+        return st == DYN_OK ? served_read(&g->params, p) : st;
+}
+
+enum dyn_status intake_encode(struct generation *g, struct problem *p)
+{
+        enum dyn_status st = stop_read(&g->stops, g->params.stop, p);
+
         if (st == DYN_OK)
                 st = read_stop_ids(g, p);
         if (st == DYN_OK)
                 st = read_bias(g, p);
         if (st == DYN_OK)
-                st = g->form->read_prompts(api, &g->params, &g->prompts, p);
+                st = g->form->read_prompts(g->api, &g->params, &g->prompts, p);
         if (st == DYN_OK)
                 st = make_choices(g, p);
+        fields_prune(g->body, &g->params);
+        g->body_bytes = 0;
         return st;
 }
 
@@ -210,6 +216,7 @@ void intake_finish(struct generation *g)
                 struct choice *c = &g->choices[i];
 
                 buf_free(&c->text);
+                stop_scan_finish(&c->scan);
                 tokens_free(&c->tokens);
                 logprobs_finish(&c->probs);
                 logprobs_finish(&c->prompt_probs);
@@ -219,5 +226,7 @@ void intake_finish(struct generation *g)
         tokens_free(&g->stop_ids);
         stop_finish(&g->stops);
         prompts_finish(&g->prompts);
-        cJSON_Delete(g->body);
+        buf_free(&g->text);
+        buf_free(&g->answer);
+        desk_delete(g->api->desk, g->body, g->body_bytes);
 }

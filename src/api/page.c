@@ -126,7 +126,8 @@ static void print_registry(struct buf *out, const struct registry *registry)
 static bool has_begun(const struct api *api, const struct adapter_entry *entry)
 {
         for (const struct generation *g = api->generations; g != NULL; g = g->next)
-                for (int i = 0; g->version != NULL && registry_uses(g->version, entry) && i < g->n_choices; i++)
+                for (int i = 0;
+                        g->accepted && g->version != NULL && registry_uses(g->version, entry) && i < g->n_choices; i++)
                         if (g->choices[i].token_ns != 0)
                                 return true;
         return false;

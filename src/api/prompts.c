@@ -24,7 +24,7 @@ enum dyn_status prompts_read_ids(
         return DYN_OK;
 }
 
-// Splitting text costs time on the loop thread, so that what cannot fit is refused by its length alone.
+// Splitting text costs time, so that what cannot fit is refused by its length alone.
 enum dyn_status prompts_encode(struct api *api, const char *text, size_t len, bool add_special, const char *param,
         struct tokens *ids, struct problem *p)
 {
@@ -54,7 +54,8 @@ static enum dyn_status read_one(
         char found[100];
 
         if (cJSON_IsString(v)) {
-                prompt->text = v->valuestring;
+                if (params->echo)
+                        prompt->text = mem_strdup(v->valuestring);
                 return prompts_encode(api, v->valuestring, strlen(v->valuestring), params->add_special_tokens, "prompt",
                         &prompt->ids, p);
         }
@@ -132,8 +133,10 @@ enum dyn_status prompts_of_chat(
 
 void prompts_finish(struct prompts *prompts)
 {
-        for (int i = 0; i < prompts->n; i++)
+        for (int i = 0; i < prompts->n; i++) {
                 tokens_free(&prompts->at[i].ids);
+                mem_free(prompts->at[i].text);
+        }
         mem_free(prompts->at);
         *prompts = (struct prompts){0};
 }

@@ -1,5 +1,5 @@
 // What a request asks to be continued, as token ids: from a string, strings, ids or lists of ids (completions), or from
-// messages through the model's chat template. Read on the loop thread.
+// messages through the model's chat template. Any thread.
 #ifndef DYNLORA_API_PROMPTS_H
 #define DYNLORA_API_PROMPTS_H
 
@@ -8,7 +8,7 @@
 
 struct prompt {
         struct tokens ids;
-        const char *text; // as it was given, borrowed from the body; NULL if it came as ids or messages
+        char *text; // as it was given, if it is to be echoed; NULL if it came as ids or messages
 };
 
 struct prompts {

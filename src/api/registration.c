@@ -11,6 +11,8 @@
 #include "api/writer.h"
 #include "base/alloc.h"
 
+#define MAX_BODY 65536 // bytes of a body that is read on the loop; a name and a path have a tenth of that
+
 // ?wait=VALUE: true and false by name, 1 and 0 or with no value at all for true.
 static enum dyn_status read_wait(struct http_exchange *x, bool *wait, struct problem *p)
 {
@@ -172,6 +174,9 @@ static enum dyn_status read_body(struct api *api, struct http_exchange *x, enum 
         enum dyn_status st = api_check_serving(api, p);
 
         *body = NULL;
+        if (st == DYN_OK && len > MAX_BODY)
+                st = problem_set(p, DYN_INVALID, NULL, "body_too_large",
+                        "the body: expected at most %d bytes, found %zu", MAX_BODY, len);
         if (st == DYN_OK)
                 st = fields_parse(text, len, of, body, params, p);
         if (st == DYN_OK && of != OF_SETTINGS && params->name == NULL)

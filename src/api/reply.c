@@ -82,6 +82,11 @@ void reply_json(struct http_exchange *x, int status, const struct buf *body)
         http_respond(x, status, "application/json", body->data, body->len);
 }
 
+void reply_json_buf(struct http_exchange *x, int status, struct buf *body)
+{
+        http_respond_buf(x, status, "application/json", body);
+}
+
 void reply_problem(struct http_exchange *x, const struct problem *p)
 {
         int status = reply_status(p);

@@ -17,4 +17,7 @@ void reply_http_body(int status, const char *message, struct buf *out);
 
 void reply_json(struct http_exchange *, int status, const struct buf *body);
 
+// The same with a body that may be large: it is taken over and *body is empty afterwards.
+void reply_json_buf(struct http_exchange *, int status, struct buf *body);
+
 #endif

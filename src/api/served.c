@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define MAX_NAME 4096 // bytes of any name of an adapter, with its version, or of the base
+
 static enum dyn_status resolve(
         struct registry *r, const char *name, const char *field, struct adapter_version **version, struct problem *p)
 {
@@ -134,14 +136,44 @@ static enum dyn_status by_list(struct registry *r, const cJSON *list, const stru
 // Any of it
 // ----------------------------------------------------------------------------------------------------------------
 
+static enum dyn_status check_length(const char *name, const char *field, struct problem *p)
+{
+        if (name == NULL || strnlen(name, MAX_NAME + 1) <= MAX_NAME)
+                return DYN_OK;
+        return problem_set(
+                p, DYN_NOT_FOUND, field, "adapter_not_found", "no adapter and no base is named \"%.200s...\"", name);
+}
+
+enum dyn_status served_read(const struct params *params, struct problem *p)
+{
+        const cJSON *adapter = params->adapter;
+        struct mix mix = {0};
+        char found[100];
+        enum dyn_status st = check_length(params->model, "model", p);
+
+        if (st != DYN_OK || adapter == NULL || cJSON_IsNull(adapter))
+                return st;
+        if (cJSON_IsString(adapter))
+                return check_length(adapter->valuestring, "adapter", p);
+        if (!cJSON_IsArray(adapter))
+                return problem_set(p, DYN_INVALID, "adapter", NULL,
+                        "\"adapter\": expected a name, \"name@version\", a list of names and weights or null, found %s",
+                        json_describe(adapter, found, sizeof found));
+        st = read_mix(adapter, &mix, p);
+        for (int i = 0; i < mix.n && st == DYN_OK; i++)
+                st = check_length(mix.names[i], "adapter", p);
+        return st;
+}
+
 static enum dyn_status choose(struct registry *r, const char *base, const struct params *params, bool make,
         struct adapter_version **version, struct problem *p)
 {
         const cJSON *adapter = params->adapter;
-        struct adapter_version *named;
-        char found[100];
-        enum dyn_status st = by_model(r, base, params->model, &named, p);
+        struct adapter_version *named = NULL;
+        enum dyn_status st = served_read(params, p);
 
+        if (st == DYN_OK)
+                st = by_model(r, base, params->model, &named, p);
         *version = named;
         if (st != DYN_OK || adapter == NULL)
                 return st;
@@ -150,10 +182,6 @@ static enum dyn_status choose(struct registry *r, const char *base, const struct
                 return DYN_OK;
         if (cJSON_IsArray(adapter))
                 return by_list(r, adapter, named, make, version, p);
-        if (!cJSON_IsString(adapter))
-                return problem_set(p, DYN_INVALID, "adapter", NULL,
-                        "\"adapter\": expected a name, \"name@version\", a list of names and weights or null, found %s",
-                        json_describe(adapter, found, sizeof found));
         st = resolve(r, adapter->valuestring, "adapter", version, p);
         if (st == DYN_OK && named != NULL && named->entry != (*version)->entry)
                 return contradict(named, (*version)->entry->name, p);

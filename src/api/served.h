@@ -12,6 +12,10 @@
 enum dyn_status served_by(
         struct registry *, const char *base, const struct params *, struct adapter_version **version, struct problem *);
 
+// Whether "model" and "adapter" can name anything: their types, lengths and lists, without a look at what there is.
+// What passes is small. Any thread.
+enum dyn_status served_read(const struct params *, struct problem *);
+
 // Whether it is so, for calls that no adapter makes a difference to.
 enum dyn_status served_check(struct registry *, const char *base, const struct params *, struct problem *);
 

@@ -8,6 +8,7 @@
 #include "adapt/registry.h"
 #include "api/auth.h"
 #include "api/counters.h"
+#include "api/desk.h"
 #include "api/problem.h"
 #include "dynlora/engine.h"
 #include "http/http.h"
@@ -40,8 +41,10 @@ struct api {
         size_t longest_piece; // bytes of the longest token
         int64_t loaded_at;    // seconds since 1970
 
-        struct generation *generations; // running, a list
-        void (*idle)(void *ctx);        // wanted when that list becomes empty, or NULL
+        struct desk *desk;
+        struct generation *generations; // a list
+        int n_calls;                    // of inference and tokenisation, from arrival until nothing is left of them
+        void (*idle)(void *ctx);        // wanted when there are none, or NULL
         void *idle_ctx;
         struct counters counters;
         struct buf chunk; // scratch of stream.c
@@ -51,6 +54,13 @@ struct api {
 // answered as 503.
 enum dyn_status api_check_serving(const struct api *, struct problem *);
 enum dyn_status api_check_loaded(const struct api *, struct problem *);
+
+// A call that outlasts its handler; the engine, tokenizer and registry stay until it has ended.
+void api_call_begins(struct api *);
+void api_call_ends(struct api *);
+
+// Takes a request's body, to be read at the desk. DYN_BUSY, answered as 429, if too many wait for that.
+enum dyn_status api_take_body(struct api *, struct http_exchange *, struct buf *body, struct problem *);
 
 // The adapter {name, version} of an answer or null, as API.md shows it; version NULL is the base.
 struct writer;

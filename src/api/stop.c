@@ -7,6 +7,23 @@
 #define MAX_STRINGS 64
 #define MAX_LENGTH  1024
 
+// What is left of a match of `matched` bytes when the next byte is `c`, and with it.
+static size_t step(const char *string, const uint16_t *borders, size_t matched, char c)
+{
+        while (matched > 0 && string[matched] != c)
+                matched = borders[matched];
+        return matched + (string[matched] == c);
+}
+
+static uint16_t *borders_of(const char *string, size_t len)
+{
+        uint16_t *borders = mem_array(len + 1, sizeof *borders);
+
+        for (size_t i = 1; i < len; i++)
+                borders[i + 1] = (uint16_t)step(string, borders, borders[i], string[i]);
+        return borders;
+}
+
 static enum dyn_status add(struct stop_set *s, const cJSON *v, struct problem *p)
 {
         char found[100];
@@ -17,8 +34,7 @@ static enum dyn_status add(struct stop_set *s, const cJSON *v, struct problem *p
                         json_describe(v, found, sizeof found));
         s->strings[s->n] = v->valuestring;
         s->lens[s->n] = strlen(v->valuestring);
-        if (s->lens[s->n] > s->longest)
-                s->longest = s->lens[s->n];
+        s->borders[s->n] = borders_of(s->strings[s->n], s->lens[s->n]);
         s->n++;
         return DYN_OK;
 }
@@ -36,6 +52,7 @@ enum dyn_status stop_read(struct stop_set *s, const cJSON *value, struct problem
                         MAX_STRINGS, n);
         s->strings = mem_array((size_t)n, sizeof *s->strings);
         s->lens = mem_array((size_t)n, sizeof *s->lens);
+        s->borders = mem_array((size_t)n, sizeof *s->borders);
         if (!cJSON_IsArray(value))
                 st = add(s, value, p);
         else
@@ -48,45 +65,62 @@ enum dyn_status stop_read(struct stop_set *s, const cJSON *value, struct problem
 
 void stop_finish(struct stop_set *s)
 {
+        for (int i = 0; i < s->n; i++)
+                mem_free(s->borders[i]);
+        mem_free(s->borders);
         mem_free(s->strings);
         mem_free(s->lens);
         *s = (struct stop_set){0};
 }
 
-bool stop_find(
-        const struct stop_set *s, const char *text, size_t len, size_t from, size_t seen, struct stop_match *match)
+void stop_scan_finish(struct stop_scan *scan)
 {
-        bool found = false;
+        mem_free(scan->matched);
+        *scan = (struct stop_scan){0};
+}
+
+// Whatever began before `from` is no match any more.
+static void begin_at(const struct stop_set *s, struct stop_scan *scan, size_t from)
+{
+        if (scan->seen < from)
+                scan->seen = from;
+        for (int i = 0; i < s->n; i++)
+                while (scan->matched[i] > scan->seen - from)
+                        scan->matched[i] = s->borders[i][scan->matched[i]];
+}
+
+bool stop_find(const struct stop_set *s, struct stop_scan *scan, const char *text, size_t len, size_t from,
+        struct stop_match *match)
+{
+        size_t longest = 0;
 
         if (s->n == 0)
                 return false;
-        if (seen >= s->longest && seen - s->longest + 1 > from)
-                from = seen - s->longest + 1;
-        for (int i = 0; i < s->n && from < len; i++) {
-                const char *at = memmem(text + from, len - from, s->strings[i], s->lens[i]);
+        if (scan->matched == NULL)
+                scan->matched = mem_array((size_t)s->n, sizeof *scan->matched);
+        begin_at(s, scan, from);
+        while (scan->seen < len && longest == 0) {
+                char c = text[scan->seen++];
 
-                if (at == NULL)
-                        continue;
-                size_t start = (size_t)(at - text), end = start + s->lens[i];
-                if (!found || end < match->end || (end == match->end && start < match->start))
-                        *match = (struct stop_match){i, start, end};
-                found = true;
+                for (int i = 0; i < s->n; i++) {
+                        size_t n = step(s->strings[i], s->borders[i], scan->matched[i], c);
+
+                        scan->matched[i] = (uint16_t)n;
+                        if (n == s->lens[i] && n > longest) {
+                                longest = n;
+                                *match = (struct stop_match){i, scan->seen - n, scan->seen};
+                        }
+                }
         }
-        return found;
+        return longest > 0;
 }
 
-size_t stop_held(const struct stop_set *s, const char *text, size_t len, size_t from)
+size_t stop_held(const struct stop_set *s, const struct stop_scan *scan)
 {
         size_t held = 0;
 
-        for (int i = 0; i < s->n; i++) {
-                size_t most = len - from < s->lens[i] - 1 ? len - from : s->lens[i] - 1;
-
-                for (size_t k = most; k > held; k--)
-                        if (memcmp(text + len - k, s->strings[i], k) == 0) {
-                                held = k;
-                                break;
-                        }
-        }
+        for (int i = 0; i < s->n; i++)
+                if (scan->matched[i] > held)
+                        held = scan->matched[i];
         return held;
 }

@@ -1,5 +1,6 @@
 // POST /tokenize and POST /detokenize: text or messages to token ids and back, exactly as an inference call would see
-// them. Names and forms are vLLM's.
+// them. Names and forms are vLLM's. Read and answered at the desk.
+#include <stddef.h>
 #include <string.h>
 
 #include "api/conversation.h"
@@ -7,22 +8,36 @@
 #include "api/reply.h"
 #include "api/served.h"
 #include "api/writer.h"
+#include "base/alloc.h"
 #include "text/detok.h"
 
-// Parses the body and checks that what it names exists. On DYN_OK the caller deletes *body.
-static enum dyn_status begin(struct api *api, struct http_exchange *x, enum fields_of of, cJSON **body,
-        struct params *params, struct problem *p)
-{
-        size_t len;
-        const char *text = http_body(x, &len);
-        enum dyn_status st = api_check_serving(api, p);
+// One call. While it is at the desk, all but exchange is the desk's.
+struct tokenizing {
+        struct desk_job job;
+        struct api *api;
+        struct http_exchange *exchange; // NULL once the client has left
+        struct buf text;                // the body as it came, until it is read
+        size_t body_bytes;
+        cJSON *body; // params borrow from it
+        struct params params;
+        bool parsed;
+        struct problem problem;
+        struct buf answer;
+};
 
-        *body = NULL;
-        if (st == DYN_OK)
-                st = fields_parse(text, len, of, body, params, p);
-        if (st == DYN_OK)
-                st = served_check(api->registry, api->base, params, p);
-        return st;
+static struct tokenizing *tokenizing_of(struct desk_job *job)
+{
+        return (struct tokenizing *)((char *)job - offsetof(struct tokenizing, job));
+}
+
+static bool parse(struct tokenizing *t, enum fields_of of)
+{
+        const char *text = t->text.data ? t->text.data : "";
+
+        t->parsed = fields_parse(text, t->text.len, of, &t->body, &t->params, &t->problem) == DYN_OK &&
+                    served_read(&t->params, &t->problem) == DYN_OK;
+        buf_free(&t->text);
+        return t->parsed;
 }
 
 static enum dyn_status encode(
@@ -51,11 +66,9 @@ static enum dyn_status encode(
                 params->add_special_tokens, "prompt", ids, p);
 }
 
-static void answer_tokens(
-        struct api *api, struct http_exchange *x, const struct params *params, const struct tokens *ids)
+static void write_tokens(struct buf *body, const struct api *api, const struct params *params, const struct tokens *ids)
 {
-        struct buf body = {0};
-        struct writer w = {&body};
+        struct writer w = {body};
 
         writer_open(&w, '{');
         writer_member_int(&w, "count", ids->n);
@@ -79,33 +92,22 @@ static void answer_tokens(
                 writer_close(&w, ']');
         }
         writer_close(&w, '}');
-        reply_json(x, 200, &body);
-        buf_free(&body);
 }
 
-void api_tokenize(struct http_exchange *x, void *ctx)
+static void tokenize(struct desk_job *job)
 {
-        struct api *api = ctx;
-        struct problem p = {0};
+        struct tokenizing *t = tokenizing_of(job);
         struct tokens ids = {0};
-        struct params params;
-        cJSON *body;
-        enum dyn_status st = begin(api, x, OF_TOKENIZE, &body, &params, &p);
 
-        if (st == DYN_OK)
-                st = encode(api, body, &params, &ids, &p);
-        if (st == DYN_OK)
-                answer_tokens(api, x, &params, &ids);
-        else
-                reply_problem(x, &p);
+        if (parse(t, OF_TOKENIZE) && encode(t->api, t->body, &t->params, &ids, &t->problem) == DYN_OK)
+                write_tokens(&t->answer, t->api, &t->params, &ids);
         tokens_free(&ids);
-        cJSON_Delete(body);
 }
 
-static void answer_text(struct api *api, struct http_exchange *x, const struct tokens *ids)
+static void write_text(struct buf *body, const struct api *api, const struct tokens *ids)
 {
-        struct buf text = {0}, body = {0};
-        struct writer w = {&body};
+        struct writer w = {body};
+        struct buf text = {0};
         struct detok detok;
 
         detok_init(&detok, api->tokenizer, false);
@@ -116,28 +118,86 @@ static void answer_text(struct api *api, struct http_exchange *x, const struct t
         writer_key(&w, "prompt");
         writer_bytes(&w, text.data ? text.data : "", text.len);
         writer_close(&w, '}');
-        reply_json(x, 200, &body);
         buf_free(&text);
-        buf_free(&body);
+}
+
+static void detokenize(struct desk_job *job)
+{
+        struct tokenizing *t = tokenizing_of(job);
+        struct tokens ids = {0};
+
+        if (!parse(t, OF_DETOKENIZE))
+                return;
+        if (!cJSON_IsArray(t->params.tokens))
+                problem_set(&t->problem, DYN_INVALID, "tokens", NULL, "\"tokens\": expected an array of token ids");
+        else if (prompts_read_ids(t->api, t->params.tokens, "tokens", &ids, &t->problem) == DYN_OK)
+                write_text(&t->answer, t->api, &ids);
+        tokens_free(&ids);
+}
+
+static void end(struct tokenizing *t)
+{
+        struct api *api = t->api;
+
+        desk_delete(api->desk, t->body, t->body_bytes);
+        buf_free(&t->text);
+        buf_free(&t->answer);
+        mem_free(t);
+        api_call_ends(api);
+}
+
+// An unknown adapter is told before what may be wrong with the text.
+static void answer(struct desk_job *job)
+{
+        struct tokenizing *t = tokenizing_of(job);
+        struct problem unknown = {0};
+
+        if (t->exchange != NULL) {
+                if (t->parsed && served_check(t->api->registry, t->api->base, &t->params, &unknown) != DYN_OK)
+                        reply_problem(t->exchange, &unknown);
+                else if (t->problem.err.status != DYN_OK)
+                        reply_problem(t->exchange, &t->problem);
+                else
+                        reply_json_buf(t->exchange, 200, &t->answer);
+        }
+        end(t);
+}
+
+static void on_abort(struct http_exchange *x, void *user)
+{
+        struct tokenizing *t = user;
+
+        t->exchange = NULL;
+        if (desk_forget(t->api->desk, &t->job))
+                end(t);
+}
+
+static void begin(struct api *api, struct http_exchange *x, void (*work)(struct desk_job *))
+{
+        struct problem p = {0};
+        struct buf text;
+
+        if (api_check_serving(api, &p) != DYN_OK || api_take_body(api, x, &text, &p) != DYN_OK) {
+                reply_problem(x, &p);
+                return;
+        }
+        struct tokenizing *t = mem_zalloc(sizeof *t);
+        t->api = api;
+        t->exchange = x;
+        t->text = text;
+        t->body_bytes = text.len;
+        t->job = (struct desk_job){.work = work, .done = answer, .bytes = text.len};
+        api_call_begins(api);
+        http_on_abort(x, on_abort, t);
+        desk_do(api->desk, &t->job);
+}
+
+void api_tokenize(struct http_exchange *x, void *ctx)
+{
+        begin(ctx, x, tokenize);
 }
 
 void api_detokenize(struct http_exchange *x, void *ctx)
 {
-        struct api *api = ctx;
-        struct problem p = {0};
-        struct tokens ids = {0};
-        struct params params;
-        cJSON *body;
-        enum dyn_status st = begin(api, x, OF_DETOKENIZE, &body, &params, &p);
-
-        if (st == DYN_OK && !cJSON_IsArray(params.tokens))
-                st = problem_set(&p, DYN_INVALID, "tokens", NULL, "\"tokens\": expected an array of token ids");
-        if (st == DYN_OK)
-                st = prompts_read_ids(api, params.tokens, "tokens", &ids, &p);
-        if (st == DYN_OK)
-                answer_text(api, x, &ids);
-        else
-                reply_problem(x, &p);
-        tokens_free(&ids);
-        cJSON_Delete(body);
+        begin(ctx, x, detokenize);
 }

@@ -115,6 +115,19 @@ void http_respond(struct http_exchange *e, int status, const char *content_type,
         end(e);
 }
 
+void http_respond_buf(struct http_exchange *e, int status, const char *content_type, struct buf *body)
+{
+        char framing[48];
+
+        begin(e, status);
+        snprintf(framing, sizeof framing, "Content-Length: %zu\r\n", body->len);
+        put_head(e, status, content_type, framing);
+        if (!e->head_only)
+                http_conn_put_buf(e->conn, body);
+        buf_free(body);
+        end(e);
+}
+
 void http_stream_open(struct http_exchange *e, int status, const char *content_type)
 {
         begin(e, status);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/log.h"
 #include "http/exchange.h"
 
 // What a peer may send ahead of the answer that it waits for.
@@ -31,6 +32,8 @@ static void on_closed(uv_handle_t *h)
         buf_free(&c->pending);
         buf_free(&c->out);
         buf_free(&c->sending);
+        buf_free(&c->large);
+        buf_free(&c->sending_large);
         mem_free(c);
         http_server_handle_gone(s);
 }
@@ -244,7 +247,12 @@ void http_conn_check(struct http_conn *c, int64_t now)
 {
         if (c->phase == CONN_CLOSED)
                 return;
-        if (http_conn_stalled(c, now) || (c->phase == CONN_RUNNING && !c->reading && hung_up(c))) {
+        const char *how = http_conn_stalled(c, now);
+        if (how != NULL)
+                log_info("http: %s %s: dropped, because its client %s of the answer for %d s",
+                        c->exchange ? http_method(c->exchange) : "-", c->exchange ? http_path(c->exchange) : "-", how,
+                        c->server->options.write_seconds);
+        if (how != NULL || (c->phase == CONN_RUNNING && !c->reading && hung_up(c))) {
                 http_conn_close(c);
                 return;
         }
@@ -317,7 +325,7 @@ struct http_conn *http_conn_open(struct http_server *s, int fd)
                 return NULL;
         }
         http_conn_parser_init(c);
-        c->stalled_since = after(c, 0);
+        c->stalled_since = c->paced_since = after(c, 0);
         c->deadline = after(c, (int64_t)s->options.idle_seconds * 1000);
         http_conn_settle(c);
         return c;

@@ -33,14 +33,18 @@ struct http_conn {
         size_t head_bytes; // read of the head that is coming
         size_t body_bytes; // read of the body that is coming, chunk framing included
         struct http_exchange *exchange;
-        struct buf pending;      // came while a handler had the exchange
-        size_t pending_at;       // of which this much is parsed
-        struct buf out, sending; // not yet given to the socket; being written
+        struct buf pending;       // came while a handler had the exchange
+        size_t pending_at;        // of which this much is parsed
+        struct buf out, sending;  // not yet given to the socket; being written
+        struct buf large;         // what comes after out, and no more comes after it until it is being written
+        struct buf sending_large; // the same of sending
         bool writing;
         uv_write_t write;
         uv_shutdown_t shutdown;
         uint64_t queued, taken; // bytes ever put into out; of these taken by the peer at the last tick
         int64_t stalled_since;  // when taken last grew
+        uint64_t paced;         // bytes taken when the peer was last found to read fast enough,
+        int64_t paced_since;    // and when that was
 };
 
 // Takes an accepted socket; NULL if libuv will not have it.
@@ -70,15 +74,17 @@ void http_conn_wake(struct http_conn *);
 // Whether both ends are on this machine.
 bool http_conn_is_local(const struct http_conn *);
 
-// output.c: appends to the output; flush hands it to the socket.
+// output.c: appends to the output, or takes over what is to come last in it; flush hands it to the socket.
 void http_conn_put(struct http_conn *, const char *data, size_t len);
+void http_conn_put_buf(struct http_conn *, struct buf *data);
 void http_conn_flush(struct http_conn *);
 
 // Bytes that the peer's side has not taken yet.
 size_t http_conn_backlog(const struct http_conn *);
 
-// Whether the backlog has not moved for the server's write_seconds. Asked at each tick.
-bool http_conn_stalled(struct http_conn *, int64_t now);
+// How the peer has failed to take its answer for the server's write_seconds, "took nothing" for one; NULL if it has
+// not. Asked at each tick.
+const char *http_conn_stalled(struct http_conn *, int64_t now);
 
 // request.c: parses some of the bytes and returns how many. A request that is complete is handled, a wrong one refused.
 size_t http_conn_parse(struct http_conn *, const char *data, size_t len);

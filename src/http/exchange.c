@@ -91,6 +91,14 @@ const char *http_body(const struct http_exchange *e, size_t *len)
         return e->body.data ? e->body.data : "";
 }
 
+struct buf http_take_body(struct http_exchange *e)
+{
+        struct buf body = e->body;
+
+        e->body = (struct buf){0};
+        return body;
+}
+
 // A browser names the page that a request comes from; only this server's own pages speak for somebody on this machine.
 static bool from_own_page(const struct http_exchange *e)
 {

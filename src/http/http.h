@@ -44,8 +44,8 @@ struct http_options {
         int max_connections;              // more get 503 and are closed
         int header_seconds, body_seconds; // to receive them in full: 408
         int idle_seconds;                 // between requests on a connection
-        int write_seconds;                // a peer that reads nothing for so long is dropped
-        const char *cors_origin;          // NULL: no CORS headers; "*" or an origin: also answers preflights
+        int write_seconds; // a peer that takes nothing for so long, or less than HTTP_LEAST_RATE of much, is dropped
+        const char *cors_origin; // NULL: no CORS headers; "*" or an origin: also answers preflights
         // Called when a request's head is complete and its route found, before any of its body is read: 0, or the
         // status to refuse it with and why, in a sentence that outlives the call. It may look at the request and add
         // headers. NULL: everybody may.
@@ -84,6 +84,9 @@ const char *http_query(const struct http_exchange *, const char *name);
 const char *http_header(const struct http_exchange *, const char *name);
 const char *http_body(const struct http_exchange *, size_t *len); // NUL-terminated
 
+// The body as the caller's own, who may need it for longer than the exchange lasts; there is none left here.
+struct buf http_take_body(struct http_exchange *);
+
 // Whether the request comes from this machine and from nobody else by way of it: one that a proxy says it forwarded
 // (Forwarded, X-Forwarded-For), or that a browser sends for another site's page (Origin, or a Host that is neither an
 // address nor localhost), does not.
@@ -97,16 +100,21 @@ int http_body_file(struct http_exchange *);
 void http_add_header(struct http_exchange *, const char *name, const char *value);
 void http_respond(struct http_exchange *, int status, const char *content_type, const char *body, size_t len);
 
+// The same with a body that is taken over rather than copied, however large; *body is empty afterwards.
+void http_respond_buf(struct http_exchange *, int status, const char *content_type, struct buf *body);
+
 // A streamed answer: chunked for HTTP/1.1, until close for 1.0. Writes never block: what the peer has not taken yet is
 // http_stream_backlog bytes; on_drained is called, from the loop, when it has fallen to a quarter of the high mark
 // after exceeding it. Nothing else bounds the backlog: who writes must look at it. A peer that takes nothing for
-// write_seconds is dropped.
+// write_seconds is dropped, and so is one that takes less than HTTP_LEAST_RATE for so long while more than a quarter of
+// the high mark is left to take.
 void http_stream_open(struct http_exchange *, int status, const char *content_type);
 void http_stream_write(struct http_exchange *, const char *data, size_t len);
 size_t http_stream_backlog(const struct http_exchange *);
 void http_stream_close(struct http_exchange *);
 
 #define HTTP_BACKLOG_HIGH (256 * 1024)
+#define HTTP_LEAST_RATE   1024 // bytes a second
 
 void http_on_drained(struct http_exchange *, void (*drained)(struct http_exchange *, void *user), void *user);
 void http_on_abort(struct http_exchange *, void (*aborted)(struct http_exchange *, void *user), void *user);

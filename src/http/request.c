@@ -182,6 +182,8 @@ static int on_headers_complete(llhttp_t *p)
         c->phase = CONN_BODY;
         c->body_bytes = 0;
         c->deadline = (int64_t)uv_now(c->server->loop) + (int64_t)c->server->options.body_seconds * 1000;
+        if ((p->flags & F_CONTENT_LENGTH) != 0 && e->route != NULL && !e->route->upload)
+                buf_reserve(&e->body, p->content_length); // growing a large one would copy it again and again
         if (has_body && p->http_minor == 1 && http_header(e, "expect") != NULL)
                 http_conn_put(c, proceed, sizeof proceed - 1);
         return 0;

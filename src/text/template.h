@@ -1,6 +1,6 @@
 // Chat templates: the Jinja text that a model brings with it, which turns a conversation into the prompt that the
 // model was trained on. Compiled once when the model loads, rendered for each request, with the results of Hugging
-// Face's setup of Jinja byte for byte. Loop thread; no state outside of the objects.
+// Face's setup of Jinja byte for byte. A compiled one never changes: any thread may render it, beside others too.
 #ifndef DYNLORA_TEXT_TEMPLATE_H
 #define DYNLORA_TEXT_TEMPLATE_H
 

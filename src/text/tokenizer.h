@@ -1,7 +1,7 @@
 // Text to token ids and back, as the model's own tokenizer does it: byte-level BPE and SentencePiece BPE, from a
 // Hugging Face folder (tokenizer.json, tokenizer_config.json, generation_config.json, config.json) or from GGUF
 // metadata. Equal to the `tokenizers` library; a tokenizer.json part that is not understood is refused with its name.
-// Immutable once made: any thread.
+// Immutable once made: any thread, and several at once.
 #ifndef DYNLORA_TEXT_TOKENIZER_H
 #define DYNLORA_TEXT_TOKENIZER_H
 

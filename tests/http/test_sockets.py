@@ -234,10 +234,11 @@ def test_a_hang_up_frees_the_waiting_too(start, long_model):
 
 
 def narrow_socket(server):
-    """A socket whose kernel takes little; it must be told before the connection is made."""
+    """A socket whose kernel takes little, and little at a time; it must be told before the connection is made."""
     s = socket.socket()
     s.settimeout(60 * server.slow)
     s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    s.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
     s.connect(server.host_port)
     return s
 
@@ -268,6 +269,27 @@ def test_a_reader_that_takes_nothing_is_dropped(start, long_model):
             s.sendall(post(json.dumps({**LONG, "stream": True, "logprobs": 20}).encode()))
             server.wait_until_running(1)
             server.wait_until_idle(20)
+        assert server.stop() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n, pause, seconds", [(1, 1, 3), (200, 0.25, 15)])
+def test_a_reader_that_trickles_is_dropped(start, long_model, slow, n, pause, seconds):
+    """Its row is somebody else's meanwhile, and what waits for it does not grow."""
+    with start("--model", long_model, "--write-timeout", seconds, "--max-rows", 1, "--kv-memory", "256M") as server:
+        with narrow_socket(server) as s:
+            s.sendall(post(json.dumps({**LONG, "stream": True, "logprobs": 20}).encode()))
+            server.wait_until_running(1)
+            before, taken, began = server.rss(), 0, time.monotonic()
+            while server.running() > 0:
+                assert time.monotonic() - began < 60 * slow, f"{taken} bytes taken, and still there"
+                taken += len(s.recv(n))
+                if server.metric("vllm:num_requests_running") == 0:  # it rests
+                    server.complete([9], max_tokens=2, ignore_eos=True)
+                time.sleep(pause)
+            assert slow > 1 or server.rss() - before < 16 << 20
+            assert re.search("http: POST /v1/completions: dropped, because its client took (nothing|next to nothing) of the answer for \\d+ s", server.log)
+            assert taken < 50000 and server.metric("dynlora_kv_pages_used") == 0
         assert server.stop() == 0
 
 

@@ -141,6 +141,14 @@ const char *http_body(const struct http_exchange *x, size_t *len)
         return x->body;
 }
 
+struct buf http_take_body(struct http_exchange *x)
+{
+        struct buf body = {0};
+
+        buf_puts(&body, x->body);
+        return body;
+}
+
 const char *http_header(const struct http_exchange *x, const char *name)
 {
         return NULL;
@@ -174,6 +182,12 @@ void http_respond(struct http_exchange *x, int status, const char *type, const c
         x->status = status;
         buf_append(&x->out, body, len);
         x->gone = true;
+}
+
+void http_respond_buf(struct http_exchange *x, int status, const char *type, struct buf *body)
+{
+        http_respond(x, status, type, body->data, body->len);
+        buf_free(body);
 }
 
 void http_stream_open(struct http_exchange *x, int status, const char *type)
@@ -621,6 +635,12 @@ enum dyn_status chat_template_render(
 // ----------------------------------------------------------------------------------------------------------------
 
 struct api *fake_api;
+uv_loop_t fake_loop;
+
+void fake_turn(void)
+{
+        uv_run(&fake_loop, UV_RUN_ONCE);
+}
 
 int fakes_set_up(void **state)
 {
@@ -628,7 +648,8 @@ int fakes_set_up(void **state)
         static struct chat_template chat_template;
 
         engine = (struct dyn_engine){.capacity = MAX_TAKEN};
-        fake_api = api_create(&(struct api_options){"base-model", "/models/base", 4, 8});
+        uv_loop_init(&fake_loop);
+        fake_api = api_create(&(struct api_options){"base-model", "/models/base", 4, 8, NULL, &fake_loop});
         api_serve(fake_api, &(struct api_parts){&engine, &tokenizer, &chat_template, NULL});
         return 0;
 }
@@ -638,6 +659,9 @@ int fakes_tear_down(void **state)
 {
         int left = api_running(fake_api);
 
+        api_close(fake_api);
+        uv_run(&fake_loop, UV_RUN_DEFAULT);
+        uv_loop_close(&fake_loop);
         api_destroy(fake_api);
         for (int i = 0; i < n_exchanges; i++)
                 exchange_free(exchanges[i]);

@@ -37,6 +37,8 @@ void fake_end(int i, enum dyn_finish);
 // An api that serves these fakes, with the base "base-model" and the adapters "sql" (version 1111), "shout" (2222) and
 // "slow", which is still loading.
 extern struct api *fake_api;
+extern uv_loop_t fake_loop;
+void fake_turn(void); // of the loop: waits until something large is read or written, and goes on with it
 extern int fake_sql_in_flight;
 extern int fake_n_blends; // asked for so far
 int fakes_set_up(void **state);

@@ -276,7 +276,7 @@ static void draining_refuses_and_lets_running_calls_end(void **state)
 
 static void before_the_model_is_loaded_calls_are_503(void **state)
 {
-        struct api *api = api_create(&(struct api_options){"base-model", "/m", 1, 1});
+        struct api *api = api_create(&(struct api_options){"base-model", "/m", 1, 1, NULL, &fake_loop});
         struct http_exchange *x = fake_exchange("{\"prompt\":\"p\"}"), *health = fake_exchange("");
         struct http_exchange *ready = fake_exchange(""), *metrics = fake_exchange("");
 
@@ -288,7 +288,104 @@ static void before_the_model_is_loaded_calls_are_503(void **state)
         assert_int_equal(fake_status(ready), 503);
         assert_int_equal(fake_status(health), 200);
         assert_int_equal(fake_status(metrics), 200);
+        api_close(api);
         api_destroy(api);
+}
+
+// A body that is too large to be read on the loop.
+static struct http_exchange *complete_large(const char *members)
+{
+        struct buf body = {0};
+
+        buf_printf(&body, "{%s,\"user\":\"%*s\"}", members, 100000, "");
+        struct http_exchange *x = complete(body.data);
+        buf_free(&body);
+        return x;
+}
+
+static void a_large_body_is_read_beside_the_loop(void **state)
+{
+        struct http_exchange *x = complete_large("\"prompt\":\"one\",\"echo\":true,\"stop\":\"!\"");
+
+        assert_int_equal(api_running(fake_api), 1);
+        assert_int_equal(fake_n_taken(), 0);
+        while (fake_n_taken() == 0)
+                fake_turn();
+        fake_text(0, "two!");
+        fake_end(0, DYN_FINISH_CANCELLED);
+        assert_string_equal(string_at(fake_json(x), "choices.0.text"), "onetwo");
+        assert_string_equal(string_at(fake_json(x), "choices.0.stop_reason"), "!");
+        assert_int_equal(int_at(fake_json(x), "usage.prompt_tokens"), 3);
+}
+
+static void a_large_answer_is_written_beside_the_loop(void **state)
+{
+        struct http_exchange *x = complete("{\"prompt\":\"p\",\"logprobs\":20,\"max_tokens\":50}");
+
+        for (int i = 0; i < 50; i++)
+                fake_text(0, "t");
+        fake_end(0, DYN_FINISH_LENGTH);
+        assert_int_equal(fake_status(x), 0);
+        while (fake_status(x) == 0)
+                fake_turn();
+        assert_int_equal(cJSON_GetArraySize(at(fake_json(x), "choices.0.logprobs.tokens")), 50);
+}
+
+static void a_version_is_held_from_when_its_name_was_read(void **state)
+{
+        complete_large("\"prompt\":\"one\",\"model\":\"sql\"");
+        while (fake_sql_in_flight == 0)
+                fake_turn();
+        assert_int_equal(fake_n_taken(), 0);
+        while (fake_n_taken() == 0)
+                fake_turn();
+        fake_end(0, DYN_FINISH_LENGTH);
+}
+
+static void what_is_wrong_with_a_large_body_is_said(void **state)
+{
+        static const struct {
+                const char *members;
+                int status;
+        } bad[] = {{"\"prompt\":\"p\",\"model\":\"nobody\"", 404}, {"\"prompt\":\"p\",\"model\":\"slow\"", 503},
+                {"\"prompt\":7,\"model\":\"sql\"", 400}, {"\"prompt\":\"p\",\"model\":\"sql\",\"n\":9", 400},
+                {"7", 400}};
+
+        for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+                struct http_exchange *x = complete_large(bad[i].members);
+
+                while (api_running(fake_api) > 0)
+                        fake_turn();
+                assert_int_equal(fake_status(x), bad[i].status);
+                assert_int_equal(fake_n_taken() + fake_sql_in_flight, 0);
+        }
+}
+
+static void a_client_that_leaves_while_it_is_read_leaves_nothing(void **state)
+{
+        for (int parsed = 0; parsed < 2; parsed++) {
+                struct http_exchange *x = complete_large("\"prompt\":\"p\",\"model\":\"sql\"");
+
+                while (fake_sql_in_flight < parsed)
+                        fake_turn();
+                fake_abort(x);
+                while (api_running(fake_api) > 0)
+                        fake_turn();
+                assert_int_equal(fake_sql_in_flight + fake_n_taken(), 0);
+        }
+}
+
+static void stopping_waits_for_what_is_read(void **state)
+{
+        idle = false;
+        complete_large("\"prompt\":\"one\"");
+        api_drain(fake_api);
+        api_when_idle(fake_api, on_idle, NULL);
+        while (fake_n_taken() == 0)
+                fake_turn();
+        assert_false(idle);
+        fake_end(0, DYN_FINISH_LENGTH);
+        assert_true(idle);
 }
 
 #define WITH_FAKES(test) cmocka_unit_test_setup_teardown(test, fakes_set_up, fakes_tear_down)
@@ -311,6 +408,12 @@ int main(void)
                 WITH_FAKES(a_failed_step_is_500),
                 WITH_FAKES(draining_refuses_and_lets_running_calls_end),
                 WITH_FAKES(before_the_model_is_loaded_calls_are_503),
+                WITH_FAKES(a_large_body_is_read_beside_the_loop),
+                WITH_FAKES(a_large_answer_is_written_beside_the_loop),
+                WITH_FAKES(a_version_is_held_from_when_its_name_was_read),
+                WITH_FAKES(what_is_wrong_with_a_large_body_is_said),
+                WITH_FAKES(a_client_that_leaves_while_it_is_read_leaves_nothing),
+                WITH_FAKES(stopping_waits_for_what_is_read),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,92 @@
+#include "stopping.h"
+
+#include <unistd.h>
+
+#include "base/log.h"
+
+static void remove_ready_file(const struct serve *s)
+{
+        if (s->conf->ready_file != NULL)
+                unlink(s->conf->ready_file);
+}
+
+// Lets the loop run out: loads of adapters that have begun still end on it.
+static void close_all(struct serve *s)
+{
+        if (s->closing)
+                return;
+        s->closing = true;
+        if (s->registry != NULL)
+                registry_stop(s->registry);
+        http_close(s->http);
+        api_close(s->api);
+        uv_close((uv_handle_t *)&s->wake, NULL);
+        uv_close((uv_handle_t *)&s->drain_limit, NULL);
+        uv_close((uv_handle_t *)&s->merge_wait, NULL);
+        for (int i = 0; i < 2; i++)
+                uv_close((uv_handle_t *)&s->signals[i], NULL);
+        uv_close((uv_handle_t *)&s->reload, NULL);
+}
+
+static void on_idle(void *ctx)
+{
+        close_all(ctx);
+}
+
+static void on_http_drained(void *ctx)
+{
+        struct serve *s = ctx;
+
+        api_when_idle(s->api, on_idle, s);
+}
+
+static void on_drain_limit(uv_timer_t *timer)
+{
+        struct serve *s = timer->data;
+
+        log_warn(
+                "%d requests did not end in %d seconds: they are cut off", api_running(s->api), s->conf->drain_timeout);
+        s->status = 128 + s->signal;
+        http_close(s->http);
+        api_when_idle(s->api, on_idle, s);
+}
+
+static void leave_at_once(struct serve *s, int status)
+{
+        remove_ready_file(s);
+        s->status = status;
+        s->at_once = true;
+        uv_stop(&s->loop);
+}
+
+// The first asks, the second insists. A load cannot be interrupted, and nothing runs yet that could be drained.
+void stopping_on_signal(uv_signal_t *signal, int number)
+{
+        struct serve *s = signal->data;
+
+        if (s->loading) {
+                log_info("stopped while loading");
+                leave_at_once(s, 0);
+                return;
+        }
+        if (s->draining) {
+                log_warn("stopped by a second signal: %d requests are cut off", api_running(s->api));
+                leave_at_once(s, 128 + number);
+                return;
+        }
+        s->draining = true;
+        s->signal = number;
+        log_info("stopping: %d requests are left to end (a second signal cuts them off)", api_running(s->api));
+        remove_ready_file(s);
+        api_drain(s->api);
+        if (s->conf->drain_timeout > 0)
+                uv_timer_start(&s->drain_limit, on_drain_limit, (uint64_t)s->conf->drain_timeout * 1000, 0);
+        http_drain(s->http, on_http_drained, s);
+}
+
+void stopping_fail(struct serve *s)
+{
+        log_error("%s", s->error.text);
+        s->status = 1;
+        close_all(s);
+}
