@@ -1,4 +1,4 @@
-// The inner loop of gemm over quantised weights: eight or sixteen rows of W are unpacked beside each other, a column of
+// The inner loop of gemm over quantised weights: four, eight or sixteen rows of W are unpacked beside each other, a column of
 // four bytes of all in a vector, so that integer dots of a block come out in its lanes, one for each output. Weights
 // are read as ggml's blocks lie in the checkpoint; nothing is repacked at load.
 //
