@@ -27,7 +27,7 @@ VEC_INLINE struct panel_rows source_of(const struct quant_dots *d, size_t o, siz
         struct panel_rows s;
         size_t last = (size_t)d->n_out - 1;
 
-        for (size_t i = 0; i < PANEL_OUTS; i++, o += far)
+        for (size_t i = 0; i < VEC; i++, o += far)
                 s.row[i] = d->w + (o < last ? o : last) * d->w_bytes;
         return s;
 }
@@ -35,17 +35,17 @@ VEC_INLINE struct panel_rows source_of(const struct quant_dots *d, size_t o, siz
 VEC_INLINE void next_group(struct panel_rows *s, const enum dyn_dtype dtype)
 {
         VEC_UNROLL
-        for (int i = 0; i < PANEL_OUTS; i++)
+        for (int i = 0; i < VEC; i++)
                 s->row[i] += group_bytes(dtype);
 }
 
 // While bytes at .. at + bytes - 1 of rows that follow each other are used, as many of the rows after them are fetched.
 VEC_INLINE void fetch_ahead(const char *first_row, size_t w_bytes, size_t at, const size_t bytes)
 {
-        const char *p = first_row + PANEL_OUTS * (w_bytes + at);
+        const char *p = first_row + VEC * (w_bytes + at);
 
         VEC_UNROLL
-        for (size_t i = 0; i < PANEL_OUTS * bytes; i += LINE)
+        for (size_t i = 0; i < VEC * bytes; i += LINE)
                 vec_fetch(p + i);
 }
 
@@ -53,40 +53,35 @@ VEC_INLINE void fetch_ahead(const char *first_row, size_t w_bytes, size_t at, co
 VEC_INLINE void fetch_each(const struct panel_rows *s, size_t at)
 {
         VEC_UNROLL
-        for (int i = 0; i < PANEL_OUTS; i++)
+        for (int i = 0; i < VEC; i++)
                 vec_fetch(s->row[i] + at + AHEAD);
 }
 
-VEC_INLINE void store(const struct quant_dots *d, size_t row, size_t o, panel_floats sums)
+VEC_INLINE void store(const struct quant_dots *d, size_t row, size_t o, vec sums)
 {
-        float *y = d->y + row * d->y_step + o, whole[PANEL_OUTS];
+        float *y = d->y + row * d->y_step + o;
 
-        if (o + PANEL_OUTS <= (size_t)d->n_out) {
-                PANEL(storeu_ps)(y, sums);
+        if (o + VEC <= (size_t)d->n_out) {
+                vec_write(y, sums);
                 return;
         }
-        PANEL(storeu_ps)(whole, sums);
-        memcpy(y, whole, ((size_t)d->n_out - o) * sizeof *y);
+        vec_store_part(y, sums, (size_t)d->n_out - o);
 }
 
-VEC_INLINE panel_floats load(const struct quant_dots *d, size_t row, size_t o)
+VEC_INLINE vec load(const struct quant_dots *d, size_t row, size_t o)
 {
         const float *y = d->y + row * d->y_step + o;
-        float whole[PANEL_OUTS] = {0};
 
-        if (o + PANEL_OUTS <= (size_t)d->n_out)
-                return PANEL(loadu_ps)(y);
-        memcpy(whole, y, ((size_t)d->n_out - o) * sizeof *y);
-        return PANEL(loadu_ps)(whole);
+        return o + VEC <= (size_t)d->n_out ? vec_read(y) : vec_load_part(y, DYN_F32, (size_t)d->n_out - o);
 }
 
 // The sums of outputs o, o + far, ...
-VEC_INLINE void scatter(const struct quant_dots *d, size_t row, size_t o, size_t far, panel_floats sums)
+VEC_INLINE void scatter(const struct quant_dots *d, size_t row, size_t o, size_t far, vec sums)
 {
-        float *y = d->y + row * d->y_step, whole[PANEL_OUTS];
+        float *y = d->y + row * d->y_step, whole[VEC];
 
-        PANEL(storeu_ps)(whole, sums);
-        for (size_t i = 0; i < PANEL_OUTS && o < (size_t)d->n_out; i++, o += far)
+        vec_write(whole, sums);
+        for (size_t i = 0; i < VEC && o < (size_t)d->n_out; i++, o += far)
                 y[o] = whole[i];
 }
 
@@ -97,12 +92,12 @@ VEC_INLINE void dots_few(const enum dyn_dtype dtype, const int rows, const struc
         const int group = group_of(dtype);
         const size_t step = (group_bytes(dtype) + (size_t)group - 1) / (size_t)group, every = LINE / step;
         struct panel_rows s = source_of(d, o, far);
-        panel_floats acc[ROWS];
+        vec acc[ROWS];
         size_t n = (size_t)d->n_blocks;
 
         VEC_UNROLL
         for (int j = 0; j < rows; j++)
-                acc[j] = PANEL(setzero_ps)();
+                acc[j] = vec_zero();
         VEC_KEEP_LOOP
         for (size_t k = 0; k < n; k += (size_t)group) {
                 struct panel p[8];
@@ -129,11 +124,11 @@ VEC_INLINE void dots_panel(const enum dyn_dtype dtype, const int rows, const str
         const struct panel *p, size_t o, size_t row, size_t k, size_t blocks)
 {
         const struct quant_block *x = d->x + row * (size_t)d->n_blocks + k;
-        panel_floats acc[ROWS];
+        vec acc[ROWS];
 
         VEC_UNROLL
         for (int j = 0; j < rows; j++)
-                acc[j] = k ? load(d, row + (size_t)j, o) : PANEL(setzero_ps)();
+                acc[j] = k ? load(d, row + (size_t)j, o) : vec_zero();
         VEC_KEEP_LOOP
         for (size_t i = 0; i < blocks; i++)
                 VEC_UNROLL
@@ -211,12 +206,12 @@ static void (*const dots_of[][ROWS + 1])(const struct quant_dots *, size_t o, si
 void ISA(quant_dots)(enum dyn_dtype dtype, const struct quant_dots *d)
 {
         bool few = d->n_rows <= ROWS;
-        size_t n_out = (size_t)d->n_out, far = n_out / PANEL_OUTS, o = 0;
+        size_t n_out = (size_t)d->n_out, far = n_out / VEC, o = 0;
 
         if (d->n_rows == 0)
                 return;
         for (; few && o < far; o++)
                 dots_of[dtype][d->n_rows - 1](d, o, far);
-        for (o *= PANEL_OUTS; o < n_out; o += PANEL_OUTS)
+        for (o *= VEC; o < n_out; o += VEC)
                 dots_of[dtype][few ? d->n_rows - 1 : ROWS](d, o, 1);
 }

@@ -1,6 +1,6 @@
-// The inner loop of gemm over quantised weights: eight or sixteen rows of W are unpacked beside each other, a column of
-// four bytes of all in a vector, so that integer dots of a block come out in its lanes, one for each output. Weights
-// are read as ggml's blocks lie in the checkpoint; nothing is repacked at load.
+// The inner loop of gemm over quantised weights: four, eight or sixteen rows of W are unpacked beside each other, a
+// column of four bytes of all in a vector, so that integer dots of a block come out in its lanes, one for each output.
+// Weights are read as ggml's blocks lie in the checkpoint; nothing is repacked at load.
 //
 // An output is the sum over its blocks, in order, of scale * (exact integer dot) + least * (sum of x), in f32 with
 // fused multiply-adds. That is all of the rounding, so the bits depend neither on the tile nor on the instructions.

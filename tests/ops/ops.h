@@ -16,18 +16,23 @@
 
 #include "dynlora/backend.h"
 
-// The backends that this machine can run: ops_backend(0), 1, ... until NULL.
+// Whether it is one that is written for an instruction set.
+static inline bool ops_fast(int b)
+{
+        return strncmp(dyn_backend_at(b)->name, "cpu-", 4) == 0;
+}
+
+// The backends to test: ops_backend(0), 1, ... until NULL. All that this machine can run, the fast ones first, or only
+// those where the processor is emulated: plain C is slow there, and nothing new.
 static inline const char *ops_backend(int b)
 {
         const struct dyn_backend_ops *ops = dyn_backend_at(b);
 
+#ifdef OPS_FAST_ONLY
+        if (ops && !ops_fast(b))
+                return NULL;
+#endif
         return ops ? ops->name : NULL;
-}
-
-// Whether it is one that plain is the oracle of.
-static inline bool ops_fast(int b)
-{
-        return strncmp(ops_backend(b), "cpu-", 4) == 0;
 }
 
 #define N_DTYPES 3

@@ -170,7 +170,8 @@ static void backends_are_found_by_name_alone(void **state)
         }
 }
 
-// What the processor says of itself is the system's word here: /proc/cpuinfo.
+#ifdef __x86_64__
+// The oracle of what the processor has is the system: /proc/cpuinfo.
 static void backend_that_the_processor_cannot_run_is_refused_with_what_it_lacks(void **state)
 {
         static const struct {
@@ -184,8 +185,7 @@ static void backend_that_the_processor_cannot_run_is_refused_with_what_it_lacks(
         while (fgets(line, sizeof line, f) && strncmp(line, "flags", 5) != 0)
                 continue;
         fclose(f);
-        if (strncmp(line, "flags", 5) != 0)
-                skip();
+        assert_memory_equal(line, "flags", 5);
         for (char *c = line; *c; c++)
                 *c = *c == '\n' ? ' ' : *c;
         for (int i = 0; i < 2; i++) {
@@ -206,6 +206,7 @@ static void backend_that_the_processor_cannot_run_is_refused_with_what_it_lacks(
                 }
         }
 }
+#endif
 
 int main(void)
 {
@@ -218,7 +219,9 @@ int main(void)
                 cmocka_unit_test(halves_narrow_to_the_nearest_even),
                 cmocka_unit_test(kv_write_narrows_alike_on_every_backend),
                 cmocka_unit_test(backends_are_found_by_name_alone),
+#ifdef __x86_64__
                 cmocka_unit_test(backend_that_the_processor_cannot_run_is_refused_with_what_it_lacks),
+#endif
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
