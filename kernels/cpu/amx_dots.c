@@ -34,6 +34,11 @@ struct operands {
         size_t w_bytes, x_bytes; // of a row of W; of a row of a tile of x
 };
 
+// What the tiles are set up for.
+struct tiles {
+        int outs, rows;
+};
+
 // W as it comes from memory, in the order in which it lies: what is fetched next.
 struct stream {
         const char *at, *end;
@@ -49,10 +54,14 @@ bool amx_dots_enable(void)
         return syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
 }
 
-static void configure(int outs, int rows)
+// For tiles of `outs` outputs and groups of `rows` rows, unless they are as that already.
+static void configure(struct tiles *t, int outs, int rows)
 {
         struct amx_shapes s = {0};
 
+        if (t->outs == outs && t->rows == rows)
+                return;
+        *t = (struct tiles){outs, rows};
         for (int c = C0; c <= C3; c++)
                 amx_shapes_set(&s, c, outs, rows * (int)sizeof(float));
         amx_shapes_set(&s, W0, outs, LINE);
@@ -147,7 +156,8 @@ static int rows_of(const struct amx_dots *d, int group)
 }
 
 // A piece for one group.
-static void meet(const struct amx_dots *d, struct piece p, int group, struct stream *stream, size_t lines)
+static void meet(
+        const struct amx_dots *d, struct tiles *t, struct piece p, int group, struct stream *stream, size_t lines)
 {
         float c[TILES][OUTS * AMX_ROWS] __attribute__((aligned(LINE)));
         int rows = rows_of(d, group);
@@ -156,7 +166,7 @@ static void meet(const struct amx_dots *d, struct piece p, int group, struct str
                 .w_bytes = d->w_bytes,
                 .x_bytes = (size_t)rows * sizeof(uint32_t)};
 
-        configure(p.outs, rows);
+        configure(t, p.outs, rows);
         if (p.tiles == TILES)
                 sum(TILES, o, p.outs, d->n_in, stream, lines);
         else
@@ -175,19 +185,20 @@ void amx_dots(const struct amx_dots *d)
 {
         int groups = amx_rows_groups(d->n_rows), first = groups < FIRST ? groups : FIRST, most = groups > 1 ? TILES : 1;
         struct stream stream = {d->w, (const char *)d->w + (size_t)d->n_out * d->w_bytes};
+        struct tiles t = {0};
         struct piece p;
 
         fetch(&stream, (size_t)(most * OUTS) * d->w_bytes / LINE);
         for (int out = 0; out < d->n_out; out += p.tiles * p.outs) {
                 p = piece_at(d, out, most);
                 for (int group = 0; group < first; group++)
-                        meet(d, p, group, &stream, (size_t)(p.tiles * p.outs / first));
+                        meet(d, &t, p, group, &stream, (size_t)(p.tiles * p.outs / first));
         }
         stream.at = stream.end;
         for (int group = first; group < groups; group++)
                 for (int out = 0; out < d->n_out; out += p.tiles * p.outs) {
                         p = piece_at(d, out, most);
-                        meet(d, p, group, &stream, 0);
+                        meet(d, &t, p, group, &stream, 0);
                 }
         _tile_release();
 }
