@@ -438,11 +438,12 @@ static void quantised_matrix_merges_into_bf16(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                // First: what others freed may go back to the system while this one counts.
+                cmocka_unit_test(restore_gives_the_memory_back),
                 cmocka_unit_test(equals_the_double_loop_rounded_once),
                 cmocka_unit_test(teams_of_every_size_give_the_same_bits),
                 cmocka_unit_test(merge_over_a_merge_equals_a_fresh_one),
                 cmocka_unit_test(restore_gives_the_stored_bytes_and_answers_back),
-                cmocka_unit_test(restore_gives_the_memory_back),
                 cmocka_unit_test(sum_that_the_type_cannot_hold_is_refused_and_restored),
                 cmocka_unit_test(merged_answers_are_those_of_the_patch_beside_it),
                 cmocka_unit_test(quantised_matrix_merges_into_bf16),
