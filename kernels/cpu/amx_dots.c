@@ -13,6 +13,7 @@
 #define OUTS  16 // outputs of a tile of W
 #define TILES 4  // of W that meet a group of x at once
 #define LINE  64 // bytes: AMX_INS elements of W
+#define AHEAD 12 // tiles of W that are fetched before they are used
 #define FIRST 4  // groups that a tile of W meets when it comes from memory
 
 // The eight tiles, numbers since the instructions spell them: sums of four tiles of W with a group, one of those tiles,
@@ -39,9 +40,11 @@ struct tiles {
         int outs, rows;
 };
 
-// W as it comes from memory, in the order in which it lies: what is fetched next.
+// W as it comes from memory: blocks of the tiles that are done together, in the order in which they are used.
 struct stream {
-        const char *at, *end;
+        const char *at, *end; // the next block; behind W
+        size_t w_bytes;
+        int block, n_blocks; // of a row
 };
 
 bool amx_dots_enable(void)
@@ -91,21 +94,28 @@ VEC_INLINE void block(const int tiles, const struct operands *o)
         MEET(C3, 3)
 }
 
-VEC_INLINE void fetch(struct stream *s, size_t lines)
+// The next block of n rows.
+VEC_INLINE void fetch(struct stream *s, int n)
 {
-        for (size_t i = 0; i < lines && s->at < s->end; i++, s->at += LINE)
-                _mm_prefetch(s->at, _MM_HINT_T1);
+        for (int i = 0; i < n && s->at < s->end; i++)
+                _mm_prefetch(s->at + (size_t)i * s->w_bytes, _MM_HINT_T0);
+        s->at += LINE;
+        if (++s->block < s->n_blocks)
+                return;
+        s->block = 0;
+        s->at += (size_t)n * s->w_bytes - (size_t)s->n_blocks * LINE;
 }
 
-// The sums of `tiles` tiles of `outs` outputs each, over n elements. lines: of the stream, while a block is computed.
-VEC_INLINE void sum(const int tiles, struct operands o, int outs, int n, struct stream *stream, size_t lines)
+// The sums of `tiles` tiles of `outs` outputs each, over n elements. stream: what comes after, or NULL.
+VEC_INLINE void sum(const int tiles, struct operands o, int outs, int n, struct stream *stream)
 {
         _tile_zero(C0);
         _tile_zero(C1);
         _tile_zero(C2);
         _tile_zero(C3);
         for (; n >= AMX_INS; n -= AMX_INS) {
-                fetch(stream, lines);
+                if (stream != NULL)
+                        fetch(stream, tiles * outs);
                 block(tiles, &o);
                 o.w += LINE;
                 o.x += o.x_bytes * AMX_PARTS * AMX_INS / 2;
@@ -156,8 +166,7 @@ static int rows_of(const struct amx_dots *d, int group)
 }
 
 // A piece for one group.
-static void meet(
-        const struct amx_dots *d, struct tiles *t, struct piece p, int group, struct stream *stream, size_t lines)
+static void meet(const struct amx_dots *d, struct tiles *t, struct piece p, int group, struct stream *stream)
 {
         float c[TILES][OUTS * AMX_ROWS] __attribute__((aligned(LINE)));
         int rows = rows_of(d, group);
@@ -168,9 +177,9 @@ static void meet(
 
         configure(t, p.outs, rows);
         if (p.tiles == TILES)
-                sum(TILES, o, p.outs, d->n_in, stream, lines);
+                sum(TILES, o, p.outs, d->n_in, stream);
         else
-                sum(1, o, p.outs, d->n_in, stream, lines);
+                sum(1, o, p.outs, d->n_in, stream);
         _tile_stored(C0, c[0], SUM_BYTES);
         _tile_stored(C1, c[1], SUM_BYTES);
         _tile_stored(C2, c[2], SUM_BYTES);
@@ -184,21 +193,24 @@ static void meet(
 void amx_dots(const struct amx_dots *d)
 {
         int groups = amx_rows_groups(d->n_rows), first = groups < FIRST ? groups : FIRST, most = groups > 1 ? TILES : 1;
-        struct stream stream = {d->w, (const char *)d->w + (size_t)d->n_out * d->w_bytes};
+        struct stream stream = {.at = d->w,
+                .end = (const char *)d->w + (size_t)d->n_out * d->w_bytes,
+                .w_bytes = d->w_bytes,
+                .n_blocks = d->n_in / AMX_INS};
         struct tiles t = {0};
         struct piece p;
 
-        fetch(&stream, (size_t)(most * OUTS) * d->w_bytes / LINE);
+        for (int i = 0; i < AHEAD / most; i++)
+                fetch(&stream, most * OUTS);
         for (int out = 0; out < d->n_out; out += p.tiles * p.outs) {
                 p = piece_at(d, out, most);
                 for (int group = 0; group < first; group++)
-                        meet(d, &t, p, group, &stream, (size_t)(p.tiles * p.outs / first));
+                        meet(d, &t, p, group, group == 0 ? &stream : NULL);
         }
-        stream.at = stream.end;
         for (int group = first; group < groups; group++)
                 for (int out = 0; out < d->n_out; out += p.tiles * p.outs) {
                         p = piece_at(d, out, most);
-                        meet(d, &t, p, group, &stream, 0);
+                        meet(d, &t, p, group, NULL);
                 }
         _tile_release();
 }
