@@ -9,7 +9,7 @@
 #define OUTS       32           // that are done together: two tiles
 #define LINE       64           // bytes of the merged matrix
 #define STRETCH    4            // lines of a row that are done together
-#define LEAST_RANK 12           // below, vectors wait for memory as well and have less to prepare
+#define LEAST_RANK 24           // below, vectors wait for memory as well and have less to prepare
 #define COLUMNS    32           // of two tiles: a line
 #define RANKS      AMX_INS      // of a tile
 #define PAIRS      (RANKS / 2)  // of ranks
