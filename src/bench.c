@@ -110,7 +110,7 @@ static enum dyn_status load_model(struct bench *b, const char *path, struct dyn_
         struct bench_result *r = &b->result;
         struct dyn_engine_options o = {
                 .model = path,
-                .backend = "auto",
+                .backend = b->conf.backend,
                 .weights = b->conf.weights,
                 .threads = r->threads,
                 .kv_dtype = b->conf.kv_dtype,

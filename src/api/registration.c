@@ -13,11 +13,13 @@
 
 #define MAX_BODY 65536 // bytes of a body that is read on the loop; a name and a path have a tenth of that
 
-// ?wait=VALUE: true and false by name, 1 and 0 or with no value at all for true.
+// ?wait=VALUE: true and false by name, 1 and 0 or with no value at all for true. There is no other parameter.
 static enum dyn_status read_wait(struct http_exchange *x, bool *wait, struct problem *p)
 {
-        const char *v = http_query(x, "wait");
+        const char *v = http_query(x, "wait"), *other = http_query_beside(x, "wait");
 
+        if (other != NULL)
+                return problem_set(p, DYN_INVALID, other, NULL, "?%.40s: expected the parameter wait or none", other);
         if (v == NULL)
                 return DYN_OK;
         *wait = *v == 0 || strcmp(v, "true") == 0 || strcmp(v, "1") == 0;

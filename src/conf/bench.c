@@ -5,10 +5,6 @@
 #include "conf/source.h"
 #include "conf/table.h"
 
-static const struct conf_choice weights[] = {
-        {"auto", DYN_WEIGHTS_AUTO}, {"native", DYN_WEIGHTS_NATIVE}, {"bf16", DYN_WEIGHTS_BF16}, {NULL, 0}};
-static const struct conf_choice kv_dtypes[] = {{"f32", DYN_F32}, {"f16", DYN_F16}, {NULL, 0}};
-
 #define AT(field) offsetof(struct conf_bench, field)
 
 // clang-format off
@@ -37,14 +33,17 @@ static const struct conf_row rows[] = {
         {"json", CONF_SWITCH, AT(json), NULL, NULL,
          "Print a JSON object in place of the tables."},
 
+        {"backend", CONF_STRING, AT(backend), "auto", NULL,
+         "What computes: auto and cpu pick the fastest of this machine.", .choices = conf_backends,
+         .group = "The engine, as in serve"},
         {"threads", CONF_INT, AT(threads), "0", "N",
-         "CPU threads. 0 is one for each core.", .max = 1024, .group = "The engine, as in serve"},
+         "CPU threads. 0 is one for each core.", .max = 1024},
         {"step-tokens", CONF_INT, AT(step_tokens), "128", "N",
          "Tokens in a step, raised to the largest number of rows.", .min = 1, .max = 65536},
         {"weights", CONF_ENUM, AT(weights), "auto", NULL,
-         "How quantised GGUF tensors are held.", .choices = weights},
+         "How quantised GGUF tensors are held.", .choices = conf_weights},
         {"kv-dtype", CONF_ENUM, AT(kv_dtype), "f32", NULL,
-         "Element type of the KV cache.", .choices = kv_dtypes},
+         "Element type of the KV cache.", .choices = conf_kv_dtypes},
 };
 // clang-format on
 

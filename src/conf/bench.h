@@ -18,6 +18,7 @@ struct conf_ints {
 struct conf_bench {
         char *model; // NULL: one is made
         char *keep;  // where it is made and stays; NULL: a temporary folder
+        char *backend;
         int threads; // 0: one for each core
         int step_tokens;
         enum dyn_weights weights;

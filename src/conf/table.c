@@ -5,11 +5,11 @@
 
 #include "conf/conf.h"
 
-static const struct conf_choice weights[] = {
+const struct conf_choice conf_weights[] = {
         {"auto", DYN_WEIGHTS_AUTO}, {"native", DYN_WEIGHTS_NATIVE}, {"bf16", DYN_WEIGHTS_BF16}, {NULL, 0}};
-static const struct conf_choice backends[] = {
-        {"auto", 0}, {"cpu", 0}, {"cpu-avx512", 0}, {"cpu-avx2", 0}, {"cpu-neon", 0}, {"plain", 0}, {NULL, 0}};
-static const struct conf_choice kv_dtypes[] = {{"f32", DYN_F32}, {"f16", DYN_F16}, {NULL, 0}};
+const struct conf_choice conf_backends[] = {{"auto", 0}, {"cpu", 0}, {"cpu-amx", 0}, {"cpu-avx512", 0}, {"cpu-avx2", 0},
+        {"cpu-neon", 0}, {"plain", 0}, {NULL, 0}};
+const struct conf_choice conf_kv_dtypes[] = {{"f32", DYN_F32}, {"f16", DYN_F16}, {NULL, 0}};
 static const struct conf_choice merges[] = {
         {"auto", DYN_MERGE_AUTO}, {"never", DYN_MERGE_NEVER}, {"always", DYN_MERGE_ALWAYS}, {NULL, 0}};
 static const struct conf_choice log_levels[] = {
@@ -29,7 +29,7 @@ static const struct conf_row rows[] = {
         {"weights", CONF_ENUM, AT(weights), "auto", NULL,
          "How quantised GGUF tensors are held: native as they lie, bf16 dequantised at load; auto is native for the types that "
          "have a kernel here, bf16 for the others.",
-         .choices = weights},
+         .choices = conf_weights},
         {"max-context", CONF_INT, AT(max_context), "0", "N",
          "Tokens in a sequence, prompt and answer together. 0 is what the model allows.", .max = 1 << 24},
 
@@ -85,13 +85,13 @@ static const struct conf_row rows[] = {
 
         {"backend", CONF_STRING, AT(backend), "auto", NULL,
          "What computes: auto and cpu pick the fastest of this machine, plain is the slow reference.",
-         .choices = backends, .group = "Engine"},
+         .choices = conf_backends, .group = "Engine"},
         {"threads", CONF_INT, AT(threads), "0", "N",
          "CPU threads of the engine. 0 is one for each core.", .max = 1024},
         {"kv-memory", CONF_SIZE, AT(kv_memory), "0", "SIZE",
          "Memory for the KV cache. 0 is a share of what is free at start; the log says how much.", .max = INT64_MAX},
         {"kv-dtype", CONF_ENUM, AT(kv_dtype), "f32", NULL,
-         "Element type of the KV cache: f16 holds twice as many tokens, f32 rounds nothing.", .choices = kv_dtypes},
+         "Element type of the KV cache: f16 holds twice as many tokens, f32 rounds nothing.", .choices = conf_kv_dtypes},
         {"max-rows", CONF_INT, AT(max_rows), "32", "N",
          "Sequences in a step.", .min = 1, .max = 4096},
         {"max-queue", CONF_INT, AT(max_queue), "256", "N",

@@ -41,6 +41,9 @@ struct conf_table {
         int n;
 };
 
+// What several tables choose from.
+extern const struct conf_choice conf_weights[], conf_backends[], conf_kv_dtypes[];
+
 extern const struct conf_table conf_serve_table, conf_bench_table;
 
 // The row of that name, -1 if there is none.

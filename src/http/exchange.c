@@ -76,6 +76,18 @@ const char *http_query(const struct http_exchange *e, const char *name)
         return lookup(&e->query, name, strcmp);
 }
 
+const char *http_query_beside(const struct http_exchange *e, const char *name)
+{
+        for (size_t at = 0; at < e->query.len;) {
+                const char *key = e->query.data + at, *value = key + strlen(key) + 1;
+
+                if (strcmp(key, name) != 0)
+                        return key;
+                at = (size_t)(value - e->query.data) + strlen(value) + 1;
+        }
+        return NULL;
+}
+
 const char *http_header(const struct http_exchange *e, const char *name)
 {
         // A refusal may come before the last one has its value.

@@ -80,6 +80,8 @@ const char *http_path(const struct http_exchange *);
 const char *http_param(const struct http_exchange *); // what {..} matched, or NULL
 // The decoded value ('+' is a space), "" without one, NULL if absent; the first of several.
 const char *http_query(const struct http_exchange *, const char *name);
+// The first parameter that has another name, NULL if there is none.
+const char *http_query_beside(const struct http_exchange *, const char *name);
 // Any case; the first of several; NULL if absent.
 const char *http_header(const struct http_exchange *, const char *name);
 const char *http_body(const struct http_exchange *, size_t *len); // NUL-terminated

@@ -137,6 +137,14 @@ def test_wait_false_answers_before_it_is_loaded(fresh, tiny_adapter, tmp_path):
     assert ids(fresh, "later")
 
 
+def test_a_parameter_that_is_not_known_is_refused(fresh, tiny_adapter):
+    reply = fresh.call("DELETE", "/v1/adapters/rank1?wiat=true")
+    assert reply.status == 400 and "?wiat: expected the parameter wait" in reply.json["error"]["message"], reply
+    assert ids(fresh, "rank1")
+    assert register(fresh, "twice", tiny_adapter("rank1"), "?wait=true&pin=true").status == 400
+    assert fresh.get("/v1/adapters/twice").status == 404
+
+
 def test_what_nobody_waited_for_stays_listed_with_its_reason(fresh, tiny_adapter, tmp_path):
     reply = fresh.call("PUT", "/v1/adapters/later?wait=false", b"no archive")
     assert reply.status == 202, reply

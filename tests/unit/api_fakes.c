@@ -169,6 +169,11 @@ const char *http_query(const struct http_exchange *x, const char *name)
         return NULL;
 }
 
+const char *http_query_beside(const struct http_exchange *x, const char *name)
+{
+        return NULL;
+}
+
 void http_add_header(struct http_exchange *x, const char *name, const char *value)
 {
         assert_false(x->gone);

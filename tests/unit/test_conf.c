@@ -171,7 +171,7 @@ static void a_wrong_value_is_told_with_option_expected_and_found(void **state)
         refused("--model m --max-body 3", "flag --max-body: expected bytes from 1024 to 2147483647, found 3");
         refused("--model m --prefix-cache maybe", "flag --prefix-cache: expected on or off, found \"maybe\"");
         refused("--model m --backend cuda",
-                "flag --backend: expected auto, cpu, cpu-avx512, cpu-avx2, cpu-neon or plain, found \"cuda\"");
+                "flag --backend: expected auto, cpu, cpu-amx, cpu-avx512, cpu-avx2, cpu-neon or plain, found \"cuda\"");
         refused("--model m --weights int4", "flag --weights: expected auto, native or bf16, found \"int4\"");
         refused("--model m --kv-dtype f64", "flag --kv-dtype: expected f32 or f16, found \"f64\"");
         refused("--model=", "flag --model: expected a value, found nothing");
