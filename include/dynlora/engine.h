@@ -72,7 +72,8 @@ const struct dyn_model_info *dyn_engine_model(const struct dyn_engine *);
 // --------------------------------------------------------------------------------------------------------------
 
 struct dyn_adapter_info {
-        const char *name, *kind, *path;
+        const char *name, *kind;
+        const char *path;       // of a version that the server's store moves, until it moves: copy it to keep it
         const char *sha256;     // of the folder's content, 64 hex digits
         const char *version;    // the first 16 of them
         const char *base_model; // base_model_name_or_path as the adapter says it, or NULL

@@ -1,5 +1,7 @@
 #include "cpu/amx_merge.h"
 
+#include <assert.h>
+
 #include "base/alloc.h"
 #include "cpu/amx_rows.h"
 #include "cpu/amx_tiles.h"
@@ -268,6 +270,7 @@ bool amx_merge_rows(const struct cpu_merge *m, int first_row, int n_rows)
         struct amx_shapes shapes = {0};
         char *memory;
 
+        assert(first_row % 16 == 0); // or outputs of a tile would lie in two blocks of B
         set_up(&j, &memory);
         pair_a(&j);
         for (int tile = C0; tile <= B1; tile++)

@@ -1,6 +1,6 @@
 // Rows of x for the tile products with bf16 weights (amx_dots.h). A float is the sum of three bf16, each holding eight
-// of its 24 bits: so x is multiplied exactly, and only sums are rounded. (Parts below 2^-126 count as zero, as the
-// tiles take them.)
+// of its 24 bits: so x is multiplied exactly, and only sums are rounded. (Numbers below 2^-126, in
+// parts of x and in W, count as zero, as the tiles take them. What is infinite becomes NaN.)
 #ifndef DYNLORA_KERNELS_CPU_AMX_ROWS_H
 #define DYNLORA_KERNELS_CPU_AMX_ROWS_H
 

@@ -19,7 +19,7 @@
 
 #define QUANT_FEW  4  // rows up to which memory, not arithmetic, takes the time
 #define QUANT_OUTS 16 // outputs that quant_dots computes together at most
-#define SPLIT_OUTS 64 // amx_dots, the same
+#define SPLIT_OUTS 16 // amx_dots, at least
 
 // Outputs of w, and all rows.
 struct outputs {
@@ -97,7 +97,7 @@ static const struct form {
         size_t (*bytes)(int n_in, int n_rows);
         int (*items)(int n_rows);
         void (*item)(void *to, const float *x, int n_in, int n_rows, int item);
-        int outs; // computed together at most
+        int outs; // a block is a multiple of
         size_t block_bytes;
 } forms[GEMM_FORMS] = {
         [GEMM_PLAIN] = {.outputs = plain_outputs, .outs = 1, .block_bytes = BLOCK_BYTES},

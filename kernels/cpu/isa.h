@@ -1,6 +1,6 @@
 // One source for several instruction sets: the files of the fast backend are compiled once for each, KERNELS_ISA being
-// its name (avx2, avx512, amx, neon). What they call in each other ends in that name, so that all of them fit in one
-// program.
+// its name (avx2, avx512, amx, neon; for quant_dots.c also vnni and dotprod). What they call in each other ends in that
+// name, so that all of them fit in one program.
 #ifndef DYNLORA_KERNELS_CPU_ISA_H
 #define DYNLORA_KERNELS_CPU_ISA_H
 

@@ -7,7 +7,7 @@
 #include "cpu/device.h"
 
 #define ITEM_BYTES ((size_t)512 << 10) // of the merged matrix
-#define ITEM_ROWS  48                  // a multiple of the rows of every backend's tiles
+#define ITEM_ROWS  96                  // a multiple of the rows that any backend does together
 
 struct work {
         struct cpu_merge m;

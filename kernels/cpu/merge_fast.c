@@ -135,25 +135,25 @@ VEC_INLINE void tile(const enum dyn_dtype stored, const enum dyn_dtype dtype, st
         store(dtype, acc, rows, k, b->stream);
 }
 
-// The last n < COLUMNS columns of the rows, stored as they are written, by way of memory that is as wide as a tile.
-VEC_INLINE void part(
-        const enum dyn_dtype dtype, struct block *b, const struct rows *rows, const float *panel, size_t k, size_t n)
+// The last n < COLUMNS columns of the rows, by way of memory that is as wide as a tile.
+VEC_INLINE void part(const enum dyn_dtype stored, const enum dyn_dtype dtype, struct block *b, const struct rows *rows,
+        const float *panel, size_t k, size_t n)
 {
-        const size_t size = vec_bytes(dtype);
+        const size_t from_size = vec_bytes(stored), size = vec_bytes(dtype);
         char from[ROWS][COLUMNS * sizeof(float)] = {0}, to[ROWS][COLUMNS * sizeof(float)];
         struct rows wide = *rows;
 
         for (int j = 0; j < ROWS; j++) {
-                memcpy(from[j], rows->from[j] + k * size, n * size);
+                memcpy(from[j], rows->from[j] + k * from_size, n * from_size);
                 wide.from[j] = from[j];
                 wide.to[j] = to[j];
         }
-        tile(dtype, dtype, b, &wide, panel, 0);
+        tile(stored, dtype, b, &wide, panel, 0);
         for (int j = 0; j < ROWS; j++)
                 memcpy(rows->to[j] + k * size, to[j], n * size);
 }
 
-// Columns first .. end - 1 of some rows. Quantised rows come widened, and are whole tiles.
+// Columns first .. end - 1 of some rows. Quantised rows come widened.
 VEC_INLINE void tiles(const enum dyn_dtype stored, const enum dyn_dtype dtype, struct block *b, const struct rows *rows,
         size_t first, size_t end)
 {
@@ -163,7 +163,7 @@ VEC_INLINE void tiles(const enum dyn_dtype stored, const enum dyn_dtype dtype, s
         for (; k + COLUMNS <= end; k += COLUMNS, panel += b->rank * COLUMNS)
                 tile(stored, dtype, b, rows, panel, k);
         if (k < end)
-                part(dtype, b, rows, panel, k, end - k);
+                part(stored, dtype, b, rows, panel, k, end - k);
 }
 
 static void tiles_of(struct block *b, const struct rows *rows, size_t first, size_t end)

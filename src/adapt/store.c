@@ -169,12 +169,13 @@ enum dyn_status shelf_follow(struct store *s, struct dyn_error *err)
         struct stat now, before;
         int dir = open(s->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         char *real = dir < 0 ? NULL : realpath(s->path, NULL);
+        int why = real == NULL ? errno : 0;
         bool same = real != NULL && strcmp(real, s->real) == 0;
         enum dyn_status st = DYN_OK;
 
         if (!same)
                 st = dyn_fail(err, DYN_IO, "%s: expected the folder that it was at the start, found %s", s->path,
-                        dir < 0 ? strerror(errno) : "that it leads elsewhere: a restart follows it");
+                        why ? strerror(why) : "that it leads elsewhere: a restart follows it");
         else if (fstat(dir, &now) != 0 || fstat(s->dir, &before) != 0)
                 st = shelf_fail(err, s->path, NULL, errno);
         else if (!same_file(&now, &before) && !holds_something(dir))

@@ -178,6 +178,17 @@ static void work(uv_work_t *req)
 
 static void look(struct watch *w);
 
+static void take_look(struct watch *w)
+{
+        if (w->unread)
+                log_info("adapter store: can be read again");
+        if (!w->stopped)
+                watch_take(w->registry, &w->listing, NULL);
+        store_listing_free(&w->listing);
+        if (w->looks >= w->last_buried)
+                map_free(&w->buried);
+}
+
 static void after(uv_work_t *req, int cancelled)
 {
         struct watch *w = req->data;
@@ -185,20 +196,11 @@ static void after(uv_work_t *req, int cancelled)
         w->looking = false;
         if (cancelled)
                 return;
-        if (w->status != DYN_OK) {
-                if (!w->stopped && !w->unread)
-                        log_warn("adapter store: %s: what was read before stays", w->error.text);
-                w->unread = true;
-                return;
-        }
-        if (w->unread)
-                log_info("adapter store: can be read again");
-        w->unread = false;
-        if (!w->stopped)
-                watch_take(w->registry, &w->listing, NULL);
-        store_listing_free(&w->listing);
-        if (w->looks >= w->last_buried)
-                map_free(&w->buried);
+        if (w->status == DYN_OK)
+                take_look(w);
+        else if (!w->unread && !w->stopped)
+                log_warn("adapter store: %s: what was read before stays", w->error.text);
+        w->unread = w->status != DYN_OK;
         if (w->again && !w->stopped)
                 look(w);
 }

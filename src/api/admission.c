@@ -227,7 +227,12 @@ void generation_begin(struct api *api, struct http_exchange *x, const struct gen
         struct problem p = {0};
         struct buf text;
 
-        if (api_check_serving(api, &p) != DYN_OK || api_take_body(api, x, &text, &p) != DYN_OK) {
+        if (api_check_serving(api, &p) != DYN_OK) {
+                reply_problem(x, &p);
+                return;
+        }
+        if (api_take_body(api, x, &text, &p) != DYN_OK) { // whom it names is not known
+                counters_traffic(&api->counters, API_BASE_LABEL)->requests[OUTCOME_REJECTED]++;
                 reply_problem(x, &p);
                 return;
         }

@@ -1,5 +1,5 @@
 // The desk: where work on requests is done that would keep the loop from everybody else, such as reading large bodies
-// and writing large answers. What is small is done at once on the loop. The rest goes to two threads of the desk's own,
+// and writing large answers whole. What is small is done at once on the loop. The rest goes to two threads of the desk's own,
 // because those of libuv's pool can all be reading adapters for as long as a disk takes.
 //
 // A job and all that its work touches belong to the desk from desk_do until done is called. Loop thread, save `work`.

@@ -1,8 +1,8 @@
 // One inference call: its prompts times n sequences in the engine, whose events become text here. admission.c brings it
 // from its arrival into the engine; generation.c reads the events; answer.c, completions.c and chat.c say them whole,
 // stream.c as they come. It takes its exchange at once and lives until the engine has ended all of its sequences, also
-// when the client is long gone. Loop thread; while it is at the desk, to be read or to be answered, all but exchange,
-// aborted and version is the desk's.
+// when the client is long gone. Loop thread; while it is read at the desk, all but exchange, aborted, version and the
+// links is the desk's; while its answer is written there, both only read it.
 #ifndef DYNLORA_API_GENERATION_H
 #define DYNLORA_API_GENERATION_H
 

@@ -30,9 +30,11 @@ void http_accept_prepare(struct http_server *s)
         s->refused_max = REFUSED_MAX;
         if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
                 return;
+        rlim_t before = limit.rlim_cur;
+
         limit.rlim_cur = limit.rlim_max;
-        if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || getrlimit(RLIMIT_NOFILE, &limit) != 0)
-                return;
+        if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+                limit.rlim_cur = before;
         if (limit.rlim_cur >= (rlim_t)wanted + SPARE_FILES + REFUSED_MAX)
                 return;
         s->descriptors = (int)limit.rlim_cur;

@@ -8,7 +8,8 @@
 
 #include "http/exchange.h"
 
-#define HEADERS_MAX 100
+#define HEADERS_MAX    100
+#define BELIEVED_BYTES ((size_t)1 << 20) // of a body, before room is made for all that its head says
 
 // "100-continue" is answered, and a body only then read, once nothing speaks against the request.
 static const char proceed[] = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -182,11 +183,17 @@ static int on_headers_complete(llhttp_t *p)
         c->phase = CONN_BODY;
         c->body_bytes = 0;
         c->deadline = (int64_t)uv_now(c->server->loop) + (int64_t)c->server->options.body_seconds * 1000;
-        if ((p->flags & F_CONTENT_LENGTH) != 0 && e->route != NULL && !e->route->upload)
-                buf_reserve(&e->body, p->content_length); // growing a large one would copy it again and again
         if (has_body && p->http_minor == 1 && http_header(e, "expect") != NULL)
                 http_conn_put(c, proceed, sizeof proceed - 1);
         return 0;
+}
+
+// Room for all of a body of which a good part has come: growing a large one would copy it again and again, and who only
+// says that much comes takes none.
+static void reserve(struct http_exchange *e, const llhttp_t *p, size_t len)
+{
+        if (e->body.len <= BELIEVED_BYTES && e->body.len + len > BELIEVED_BYTES && p->content_length > 0)
+                buf_reserve(&e->body, p->content_length); // what is left of it
 }
 
 static int on_body(llhttp_t *p, const char *at, size_t len)
@@ -198,6 +205,7 @@ static int on_body(llhttp_t *p, const char *at, size_t len)
         if (len > max - e->body.len - e->uploaded)
                 return refuse(e, 413, "the body has more than %zu bytes", max);
         if (e->route == NULL || !e->route->upload) {
+                reserve(e, p, len);
                 buf_append(&e->body, at, len);
                 return 0;
         }

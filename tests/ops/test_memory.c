@@ -176,7 +176,9 @@ static void backend_that_the_processor_cannot_run_is_refused_with_what_it_lacks(
 {
         static const struct {
                 const char *name, *flags[4], *needs;
-        } sets[] = {{"cpu-avx512", {"avx512f", "avx512bw", "avx512dq", "avx512vl"}, "AVX-512 F, BW, DQ and VL"},
+        } sets[] = {{"cpu-amx", {"amx_bf16", "amx_tile", "avx512f", "avx512bw"},
+                            "AMX-BF16 and AVX-512, and a Linux from 5.16 on"},
+                {"cpu-avx512", {"avx512f", "avx512bw", "avx512dq", "avx512vl"}, "AVX-512 F, BW, DQ and VL"},
                 {"cpu-avx2", {"avx2", "fma", "f16c", "avx"}, "AVX2 and FMA"}};
         char line[8192] = "";
         FILE *f = fopen("/proc/cpuinfo", "r");

@@ -403,36 +403,43 @@ static void quantised_matrix_merges_into_bf16(void **state)
         static const enum dyn_dtype dtypes[] = {DYN_Q4_0, DYN_Q4_1, DYN_Q8_0, DYN_Q4_K, DYN_Q6_K};
         static const int ranks[MAX_TERMS] = {16, 3};
 
+        static const int n_ins[] = {1280, 96, 1312}; // with tiles that are not whole
+
         for (int b = 0; ops_backend(b); b++)
-                for (int d = 0; d < 5; d++) {
-                        struct site s = site(DYN_F32, DYN_F16, 67, 1280, ranks);
-                        size_t n = (size_t)s.n_out * (size_t)s.n_in, bytes = dyn_dtype_bytes(dtypes[d], (int64_t)n);
-                        uint8_t *blocks = test_malloc(bytes);
-                        struct dyn_tensor stored = {dtypes[d], 2, {s.n_out, s.n_in, 1, 1}, blocks, bytes};
+                for (int i_in = 0; i_in < 3; i_in++)
+                        for (int d = 0; d < 5; d++) {
+                                if (n_ins[i_in] % dyn_dtype_block(dtypes[d]) != 0)
+                                        continue;
+                                struct site s = site(DYN_F32, DYN_F16, 67, n_ins[i_in], ranks);
+                                size_t n = (size_t)s.n_out * (size_t)s.n_in,
+                                       bytes = dyn_dtype_bytes(dtypes[d], (int64_t)n);
+                                uint8_t *blocks = test_malloc(bytes);
+                                struct dyn_tensor stored = {dtypes[d], 2, {s.n_out, s.n_in, 1, 1}, blocks, bytes};
 
-                        for (size_t i = 0; i < bytes; i++) // numbers below 2 wherever a scale in f16 may be
-                                blocks[i] = (uint8_t)(ops_random() & 0x3f);
-                        quant_to_f32((float *)s.stored.t.data, dtypes[d], blocks, (int64_t)n);
-                        struct loaded wide = load(ops_backend(b), 2, &s), l = load(ops_backend(b), 2, &s);
+                                for (size_t i = 0; i < bytes; i++) // numbers below 2 wherever a scale in f16 may be
+                                        blocks[i] = (uint8_t)(ops_random() & 0x3f);
+                                quant_to_f32((float *)s.stored.t.data, dtypes[d], blocks, (int64_t)n);
+                                struct loaded wide = load(ops_backend(b), 2, &s), l = load(ops_backend(b), 2, &s);
 
-                        merge_all(&wide);
-                        l.o.ops->weight_free(l.o.dev, &l.w);
-                        assert_int_equal(l.o.ops->weight_load(l.o.dev, &l.w, &stored, NULL), DYN_OK);
-                        for (int t = 0; t < s.n_terms; t++)
-                                l.terms[t].patch = &l.p[t];
-                        assert_int_equal(l.o.ops->merge(l.o.dev, &l.w, &stored, l.terms, s.n_terms, NULL), DYN_OK);
-                        assert_int_equal(l.w.dtype, DYN_BF16);
-                        for (size_t i = 0; i < n; i++)
+                                merge_all(&wide);
+                                l.o.ops->weight_free(l.o.dev, &l.w);
+                                assert_int_equal(l.o.ops->weight_load(l.o.dev, &l.w, &stored, NULL), DYN_OK);
+                                for (int t = 0; t < s.n_terms; t++)
+                                        l.terms[t].patch = &l.p[t];
                                 assert_int_equal(
-                                        ((const uint16_t *)l.w.data)[i], half_to_bf16(((const float *)wide.w.data)[i]));
-                        ops_restore(&l.o, &l.w, &stored);
-                        assert_int_equal(l.w.dtype, dtypes[d]);
-                        assert_ptr_equal(l.w.data, blocks);
-                        loaded_free(&wide);
-                        loaded_free(&l);
-                        site_free(&s);
-                        test_free(blocks);
-                }
+                                        l.o.ops->merge(l.o.dev, &l.w, &stored, l.terms, s.n_terms, NULL), DYN_OK);
+                                assert_int_equal(l.w.dtype, DYN_BF16);
+                                for (size_t i = 0; i < n; i++)
+                                        assert_int_equal(((const uint16_t *)l.w.data)[i],
+                                                half_to_bf16(((const float *)wide.w.data)[i]));
+                                ops_restore(&l.o, &l.w, &stored);
+                                assert_int_equal(l.w.dtype, dtypes[d]);
+                                assert_ptr_equal(l.w.data, blocks);
+                                loaded_free(&wide);
+                                loaded_free(&l);
+                                site_free(&s);
+                                test_free(blocks);
+                        }
 }
 
 int main(void)
