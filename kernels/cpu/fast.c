@@ -2,6 +2,7 @@
 #include "cpu/fast.h"
 
 #include "base/alloc.h"
+#include "cpu/amx_merge.h"
 #include "cpu/backends.h"
 #include "cpu/device.h"
 #include "cpu/gemm.h"
@@ -33,6 +34,18 @@ static enum dyn_status fast_open(
         cpu_close(*out);
         *out = NULL;
         return dyn_fail(err, DYN_NO_MEMORY, "cpu: the system refuses %zu bytes", bytes);
+}
+
+enum dyn_status fast_merge(struct dyn_device *dev, struct dyn_weight *w, const struct dyn_tensor *stored,
+        const struct dyn_term *terms, int n_terms, struct dyn_error *err)
+{
+        cpu_merge_rows *rows = fast_merge_rows;
+
+#ifdef __AMX_BF16__
+        if (amx_merge_takes(stored, terms, n_terms))
+                rows = amx_merge_rows;
+#endif
+        return cpu_merge(dev, w, stored, terms, n_terms, rows, err);
 }
 
 #define TEXT(isa) #isa

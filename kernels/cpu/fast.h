@@ -3,6 +3,7 @@
 #define DYNLORA_KERNELS_CPU_FAST_H
 
 #include "cpu/isa.h"
+#include "cpu/merge.h"
 #include "dynlora/backend.h"
 
 void fast_gemm(struct dyn_device *, float *y, const float *x, const struct dyn_weight *w, int n_rows);
@@ -13,6 +14,7 @@ void fast_lowrank(struct dyn_device *, float *y, const float *x, const struct dy
 
 enum dyn_status fast_merge(struct dyn_device *, struct dyn_weight *, const struct dyn_tensor *stored,
         const struct dyn_term *terms, int n_terms, struct dyn_error *);
+cpu_merge_rows fast_merge_rows; // in vectors
 
 void fast_linear(struct dyn_device *, const struct dyn_linear *parts, int n_parts, const float *x, int n_rows);
 

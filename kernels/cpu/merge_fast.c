@@ -5,9 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/quant.h"
-#include "cpu/amx_merge.h"
 #include "cpu/fast.h"
-#include "cpu/merge.h"
 #include "cpu/tile.h"
 #include "cpu/vec.h"
 
@@ -264,7 +262,7 @@ static bool all_finite(vec_ints most, enum dyn_dtype dtype)
 
 // Rows that begin at a line go past the caches: nothing is read to be written over. Fresh memory is in a cache already,
 // where the system has just filled it with zeros.
-static bool merge_rows(const struct cpu_merge *m, int first_row, int n_rows)
+bool fast_merge_rows(const struct cpu_merge *m, int first_row, int n_rows)
 {
         size_t first = (size_t)first_row, last = first + (size_t)n_rows - 1, n_in = (size_t)m->w->n_in;
         size_t first_block = first / TILE_COLUMNS, n_blocks = last / TILE_COLUMNS - first_block + 1;
@@ -301,16 +299,4 @@ static bool merge_rows(const struct cpu_merge *m, int first_row, int n_rows)
         vec_fence();
         mem_free(memory);
         return all_finite(b.most, m->w->dtype);
-}
-
-enum dyn_status fast_merge(struct dyn_device *dev, struct dyn_weight *w, const struct dyn_tensor *stored,
-        const struct dyn_term *terms, int n_terms, struct dyn_error *err)
-{
-        cpu_merge_rows *rows = merge_rows;
-
-#ifdef __AMX_BF16__
-        if (amx_merge_takes(stored, terms, n_terms))
-                rows = amx_merge_rows;
-#endif
-        return cpu_merge(dev, w, stored, terms, n_terms, rows, err);
 }
