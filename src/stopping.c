@@ -10,6 +10,14 @@ static void remove_ready_file(const struct serve *s)
                 unlink(s->conf->ready_file);
 }
 
+// The server frees itself once its connections are closed, which may be before everything else is.
+static void close_http(struct serve *s)
+{
+        if (s->http != NULL)
+                http_close(s->http);
+        s->http = NULL;
+}
+
 // Lets the loop run out: loads of adapters that have begun still end on it.
 static void close_all(struct serve *s)
 {
@@ -18,7 +26,7 @@ static void close_all(struct serve *s)
         s->closing = true;
         if (s->registry != NULL)
                 registry_stop(s->registry);
-        http_close(s->http);
+        close_http(s);
         api_close(s->api);
         uv_close((uv_handle_t *)&s->wake, NULL);
         uv_close((uv_handle_t *)&s->drain_limit, NULL);
@@ -47,7 +55,7 @@ static void on_drain_limit(uv_timer_t *timer)
         log_warn(
                 "%d requests did not end in %d seconds: they are cut off", api_running(s->api), s->conf->drain_timeout);
         s->status = 128 + s->signal;
-        http_close(s->http);
+        close_http(s);
         api_when_idle(s->api, on_idle, s);
 }
 
