@@ -13,13 +13,15 @@
 #include "cpu/tile.h"
 
 // Bytes of weights in a block: enough for long streams from memory and little enough that it is still in the second
-// cache when the next rows of x come; tiles want to meet a group of rows for longer.
+// cache when the next rows of x come, and that nobody waits long for a member whose core others use. Where so many rows
+// come that arithmetic takes the time, tiles want to meet a group of them for longer.
 #define BLOCK_BYTES ((size_t)128 << 10)
-#define SPLIT_BYTES ((size_t)1 << 20)
+#define LONG_BYTES  ((size_t)1 << 20)
+#define LONG_ROWS   64
 
 #define QUANT_FEW  4  // rows up to which memory, not arithmetic, takes the time
 #define QUANT_OUTS 16 // outputs that quant_dots computes together at most
-#define SPLIT_OUTS 16 // amx_dots, at least
+#define SPLIT_OUTS 64 // amx_dots, the same
 
 // Outputs of w, and all rows.
 struct outputs {
@@ -97,14 +99,14 @@ static const struct form {
         size_t (*bytes)(int n_in, int n_rows);
         int (*items)(int n_rows);
         void (*item)(void *to, const float *x, int n_in, int n_rows, int item);
-        int outs; // a block is a multiple of
-        size_t block_bytes;
+        int outs;          // computed together at most
+        size_t long_bytes; // of a block of many rows
 } forms[GEMM_FORMS] = {
-        [GEMM_PLAIN] = {.outputs = plain_outputs, .outs = 1, .block_bytes = BLOCK_BYTES},
+        [GEMM_PLAIN] = {.outputs = plain_outputs, .outs = 1, .long_bytes = BLOCK_BYTES},
         [GEMM_QUANTISED] = {quantised_outputs, quantised_bytes, quantised_items, quantised_item, QUANT_OUTS,
                 BLOCK_BYTES},
 #ifdef __AMX_BF16__
-        [GEMM_SPLIT] = {split_outputs, amx_rows_bytes, amx_rows_groups, amx_rows, SPLIT_OUTS, SPLIT_BYTES},
+        [GEMM_SPLIT] = {split_outputs, amx_rows_bytes, amx_rows_groups, amx_rows, SPLIT_OUTS, LONG_BYTES},
 #endif
 };
 
@@ -139,10 +141,11 @@ void gemm_outputs(const struct dyn_device *dev, const struct dyn_weight *w, floa
                 dev, w, (const char *)w->data + (size_t)first * w_bytes, w_bytes, y + first, x, formed, n_rows, n});
 }
 
-int gemm_block(const struct dyn_device *dev, const struct dyn_weight *w)
+int gemm_block(const struct dyn_device *dev, const struct dyn_weight *w, int n_rows)
 {
         const struct form *form = &forms[gemm_form_of(w)];
-        int block = cpu_block(dev, w->n_out, dyn_dtype_bytes(w->dtype, w->n_in), form->block_bytes);
+        int block = cpu_block(
+                dev, w->n_out, dyn_dtype_bytes(w->dtype, w->n_in), n_rows > LONG_ROWS ? form->long_bytes : BLOCK_BYTES);
 
         return (block + form->outs - 1) / form->outs * form->outs;
 }
@@ -177,7 +180,7 @@ void fast_gemm(struct dyn_device *dev, float *y, const float *x, const struct dy
         enum gemm_form form = gemm_form_of(w);
         size_t n_in = (size_t)w->n_in, bytes = dyn_dtype_bytes(w->dtype, w->n_in) * (size_t)w->n_out;
         size_t most = form == GEMM_PLAIN ? (size_t)n_rows : dev->scratch_bytes / gemm_form_bytes(form, w->n_in, 1);
-        struct gemm g = {.dev = dev, .w = w, .formed = dev->scratch, .form = form, .block = gemm_block(dev, w)};
+        struct gemm g = {.dev = dev, .w = w, .formed = dev->scratch, .form = form, .block = gemm_block(dev, w, n_rows)};
 
         assert(y != x && most > 0);
         for (size_t row = 0; row < (size_t)n_rows; row += (size_t)g.n_rows) {

@@ -32,6 +32,6 @@ void gemm_outputs(const struct dyn_device *, const struct dyn_weight *w, float *
         int n_rows, int first, int n);
 
 // How many outputs make one item of a loop.
-int gemm_block(const struct dyn_device *, const struct dyn_weight *);
+int gemm_block(const struct dyn_device *, const struct dyn_weight *, int n_rows);
 
 #endif

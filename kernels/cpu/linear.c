@@ -141,7 +141,7 @@ static int lay_out_blocks(struct linear *l, const struct dyn_linear *parts, doub
 
                 p->of = &parts[i];
                 p->first_item = n;
-                p->block = gemm_block(l->dev, w);
+                p->block = gemm_block(l->dev, w, l->n_rows);
                 if (parts[i].n_segs > 0) // blocks of packed B are not cut
                         p->block = ceil_div(p->block, TILE_COLUMNS) * TILE_COLUMNS;
                 n += ceil_div(w->n_out, p->block);

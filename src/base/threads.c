@@ -15,9 +15,9 @@
 // short enough that an idle server uses no CPU.
 #define SPIN_NS 100000
 
-// Steps of niceness: a tenth of the time of a core that somebody else could use whole. With much less, an adapter would
-// load for seconds while the server is busy; with much more, steps would take half as long again meanwhile.
-#define GIVE_WAY 10
+// Steps of niceness: three threads of them, which is what a load has, take a tenth of the time of a core that somebody
+// else could use whole. With much less, an adapter would load for seconds while the server is busy.
+#define GIVE_WAY 15
 
 // Loops are announced in one word: a count of loops so far (high half) and the items of this one that nobody has taken
 // yet (low half). A member reads the word, then the loop's fields, then takes an item by compare-and-swap; if that
