@@ -12,6 +12,7 @@
 #include "adapters/lora_config.h"
 #include "adapters/peft.h"
 #include "base/alloc.h"
+#include "base/aside.h"
 #include "base/map.h"
 #include "base/quant.h"
 #include "io/safetensors.h"
@@ -261,8 +262,10 @@ static enum dyn_status lower_all(struct lowering *l)
 
         if (st == DYN_OK)
                 st = check_elsewhere(l);
-        for (int i = 0; i < l->sites->n && st == DYN_OK; i++)
+        for (int i = 0; i < l->sites->n && st == DYN_OK; i++) {
                 st = lower_site(l, i);
+                aside_breathe();
+        }
         if (st == DYN_OK && l->out->n == 0)
                 st = dyn_fail(
                         l->err, DYN_INVALID, PEFT_WEIGHTS ": expected tensors for at least one layer, found none");

@@ -16,6 +16,7 @@
 #include <archive_entry.h>
 
 #include "adapt/entries.h"
+#include "base/aside.h"
 
 #define BLOCK         (128 * 1024)
 #define RATIO_MATTERS (1024 * 1024) // bytes unpacked from which on the ratio counts
@@ -104,6 +105,7 @@ static enum dyn_status read_data(struct walk *w, struct archive_entry *e, int ou
                         st = write_block(out, data, len, err);
                 if (st)
                         return st;
+                aside_breathe();
         }
         if (r != ARCHIVE_EOF)
                 return fail_read(w, err);
@@ -257,6 +259,7 @@ static enum dyn_status read_through(struct walk *w, uint32_t *crc, struct dyn_er
 
                 if (st)
                         return st;
+                aside_breathe();
         }
         *crc = ~*crc;
         return r == ARCHIVE_EOF ? DYN_OK : fail_read(w, err);

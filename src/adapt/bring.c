@@ -1,7 +1,7 @@
 #include "adapt/house.h"
 #include "base/alloc.h"
+#include "base/aside.h"
 #include "base/log.h"
-#include "base/threads.h"
 
 #define MAX_LOADS 4                 // on the pool at once
 #define LARGE     ((size_t)4 << 20) // bytes whose load would hold up steps
@@ -31,7 +31,7 @@ static void work(uv_work_t *req)
         if (l->residence->adapter->info.bytes < LARGE)
                 bring(req->data);
         else
-                thread_run_aside(bring, req->data);
+                aside_run(bring, req->data);
 }
 
 static void unlink_load(struct resident *h, struct resident_load *l)

@@ -8,6 +8,9 @@
 #include <openssl/evp.h>
 
 #include "base/alloc.h"
+#include "base/aside.h"
+
+#define PIECE (256 * 1024)
 
 struct digest {
         EVP_MD_CTX *hash;
@@ -15,6 +18,7 @@ struct digest {
         size_t hashed; // of data
         pthread_t thread;
         bool follows; // there is a thread
+        bool aside;   // as the one that it follows
         pthread_mutex_t lock;
         pthread_cond_t news;
         size_t reached; // under the lock, as ended
@@ -59,14 +63,21 @@ static void *follow(void *arg)
         struct digest *d = arg;
         size_t reached;
 
-        while (wait_for_more(d, &reached))
-                hash_up_to(d, reached);
+        if (d->aside)
+                aside_enter();
+        while (wait_for_more(d, &reached)) {
+                while (d->hashed < reached) {
+                        hash_up_to(d, reached - d->hashed > PIECE ? d->hashed + PIECE : reached);
+                        aside_breathe();
+                }
+        }
         return NULL;
 }
 
 void digest_follow(struct digest *d, const void *data)
 {
         d->data = data;
+        d->aside = aside_is();
         d->follows = pthread_create(&d->thread, NULL, follow, d) == 0; // else digest_reached hashes
 }
 

@@ -11,6 +11,7 @@
 
 #include "adapt/digest.h"
 #include "base/alloc.h"
+#include "base/aside.h"
 #include "io/json.h"
 #include "io/mapfile.h"
 #include "io/safetensors.h"
@@ -100,6 +101,7 @@ static enum dyn_status pump(
                         digest_reached(digest, (size_t)done);
                 else
                         digest_add(digest, to, (size_t)n);
+                aside_breathe();
         }
         mem_free(chunk);
         while (done == size && (n = read(fd, &more, 1)) < 0 && errno == EINTR)

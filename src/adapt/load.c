@@ -11,6 +11,7 @@
 #include "adapt/blend.h"
 #include "adapt/folder.h"
 #include "base/alloc.h"
+#include "base/aside.h"
 #include "base/clock.h"
 
 static atomic_uint_fast64_t last_id;
@@ -243,6 +244,7 @@ static enum dyn_status upload(struct dyn_adapter *a, const struct dyn_lowered *l
                         dyn_fail_in(err, host->sites->at[patch->site].name);
                         return fail_at(a, err);
                 }
+                aside_breathe();
         }
         return DYN_OK;
 }

@@ -7,7 +7,7 @@
 #include "adapt/archive.h"
 #include "adapt/stage.h"
 #include "base/alloc.h"
-#include "base/threads.h"
+#include "base/aside.h"
 
 // Where the store has the name's own files; the caller's. NULL without a store.
 static char *own_path(const struct load *l)
@@ -230,5 +230,5 @@ static void read_aside(void *arg)
 // Steps go before: who registers can wait a little longer.
 void loads_work(uv_work_t *req)
 {
-        thread_run_aside(read_aside, req->data);
+        aside_run(read_aside, req->data);
 }

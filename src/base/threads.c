@@ -6,7 +6,6 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/resource.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -14,10 +13,6 @@
 // How long a member looks for the next loop before it sleeps: longer than the serial ops between two loops of a step,
 // short enough that an idle server uses no CPU.
 #define SPIN_NS 100000
-
-// Steps of niceness: three threads of them, which is what a load has, take a tenth of the time of a core that somebody
-// else could use whole. With much less, an adapter would load for seconds while the server is busy.
-#define GIVE_WAY 15
 
 // Loops are announced in one word: a count of loops so far (high half) and the items of this one that nobody has taken
 // yet (low half). A member reads the word, then the loop's fields, then takes an item by compare-and-swap; if that
@@ -38,6 +33,8 @@ struct team {
         pthread_cond_t wake;
         pthread_t *members; // (n_threads - 1)
 };
+
+static atomic_uint all_loops; // of any team, those begun and those ended
 
 static inline void relax(void)
 {
@@ -161,14 +158,24 @@ int team_size(const struct team *t)
         return t->n_threads;
 }
 
-void team_run(struct team *t, void (*work)(void *arg, int i), void *arg, int n)
+unsigned team_loops(void)
 {
-        assert(n >= 0);
-        if (t->n_threads == 1 || n <= 1) {
-                for (int i = 0; i < n; i++)
-                        work(arg, i);
-                return;
-        }
+        return atomic_load_explicit(&all_loops, memory_order_relaxed);
+}
+
+static void count_loop(void)
+{
+        atomic_fetch_add_explicit(&all_loops, 1, memory_order_relaxed);
+}
+
+static void run_alone(void (*work)(void *arg, int i), void *arg, int n)
+{
+        for (int i = 0; i < n; i++)
+                work(arg, i);
+}
+
+static void run_together(struct team *t, void (*work)(void *arg, int i), void *arg, int n)
+{
         uint64_t loops = (atomic_load_explicit(&t->ticket, memory_order_relaxed) >> 32) + 1;
 
         atomic_store_explicit(&t->work, work, memory_order_relaxed);
@@ -185,28 +192,13 @@ void team_run(struct team *t, void (*work)(void *arg, int i), void *arg, int n)
         }
 }
 
-struct aside {
-        void (*work)(void *arg);
-        void *arg;
-};
-
-// To Linux, 0 is the calling thread. There is no way back, which is why it is a thread of its own.
-static void *give_way(void *arg)
+void team_run(struct team *t, void (*work)(void *arg, int i), void *arg, int n)
 {
-        const struct aside *a = arg;
-
-        setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + GIVE_WAY);
-        a->work(a->arg);
-        return NULL;
-}
-
-void thread_run_aside(void (*work)(void *arg), void *arg)
-{
-        struct aside a = {work, arg};
-        pthread_t thread;
-
-        if (pthread_create(&thread, NULL, give_way, &a) == 0)
-                pthread_join(thread, NULL);
+        assert(n >= 0);
+        count_loop();
+        if (t->n_threads == 1 || n <= 1)
+                run_alone(work, arg, n);
         else
-                work(arg); // the system allows no more threads
+                run_together(t, work, arg, n);
+        count_loop();
 }

@@ -17,8 +17,7 @@ int team_cores(void);
 // Calls work(arg, i) for every i in 0 .. n - 1, spread over the members, and returns when all are done.
 void team_run(struct team *, void (*work)(void *arg, int i), void *arg, int n);
 
-// Calls work(arg) on a thread of its own that takes a small part of a core that others want, as those do that it
-// starts, and waits for it.
-void thread_run_aside(void (*work)(void *arg), void *arg);
+// A number that changes whenever a loop of any team begins or ends.
+unsigned team_loops(void);
 
 #endif

@@ -8,7 +8,6 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
-#include <sys/resource.h>
 #include <string.h>
 #include <time.h>
 
@@ -109,32 +108,6 @@ static void there_is_at_least_one_core(void **state)
         team_destroy(NULL);
 }
 
-static void *niceness(void *arg)
-{
-        *(int *)arg = getpriority(PRIO_PROCESS, 0);
-        return NULL;
-}
-
-static void look_aside(void *arg)
-{
-        int *nice = arg;
-        pthread_t child;
-
-        niceness(&nice[0]);
-        pthread_create(&child, NULL, niceness, &nice[1]);
-        pthread_join(child, NULL);
-}
-
-static void what_runs_aside_is_nicer_and_so_is_what_it_starts(void **state)
-{
-        int before = getpriority(PRIO_PROCESS, 0), nice[2] = {-100, -100};
-
-        thread_run_aside(look_aside, nice);
-        assert_true(nice[0] > before || (nice[0] == 19 && before == 19));
-        assert_int_equal(nice[1], nice[0]);
-        assert_int_equal(getpriority(PRIO_PROCESS, 0), before);
-}
-
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -143,7 +116,6 @@ int main(void)
                 cmocka_unit_test(members_work_at_the_same_time),
                 cmocka_unit_test(idle_team_uses_no_processor),
                 cmocka_unit_test(there_is_at_least_one_core),
-                cmocka_unit_test(what_runs_aside_is_nicer_and_so_is_what_it_starts),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
