@@ -17,10 +17,10 @@
 
 static const char never[] = "never", barred[] = "barred", preferred[] = "preferred", most_rows[] = "most rows",
                   pays[] = "pays", loses[] = "loses", too_soon[] = "too soon", costs_more[] = "costs more",
-                  stays[] = "stays", nothing[] = "nothing to merge";
+                  absent[] = "absent", stays[] = "stays", nothing[] = "nothing to merge";
 
 const char *const merge_reasons[] = {
-        never, barred, preferred, most_rows, pays, loses, too_soon, costs_more, stays, nothing, NULL};
+        never, barred, preferred, most_rows, pays, loses, too_soon, costs_more, absent, stays, nothing, NULL};
 
 const char *merge_policy_name(enum merge_policy policy)
 {
@@ -29,11 +29,19 @@ const char *merge_policy_name(enum merge_policy policy)
         return names[policy];
 }
 
+double merge_per_row(const struct merge_snapshot *s, const struct merge_candidate *c)
+{
+        return s->costs.call * c->only + (double)c->bytes * (s->costs.byte * c->present + s->costs.row * c->rows);
+}
+
+double merge_merged(const struct merge_snapshot *s, const struct merge_candidate *c)
+{
+        return s->costs.pass * (double)c->touched * (c->present - c->alone);
+}
+
 double merge_gain(const struct merge_snapshot *s, const struct merge_candidate *c)
 {
-        double patch = (double)c->bytes * (s->costs.byte * c->present + s->costs.row * c->rows);
-
-        return s->costs.call * c->only + patch - s->costs.pass * (double)c->touched * (c->present - c->alone);
+        return merge_per_row(s, c) - merge_merged(s, c);
 }
 
 static double merge_cost(const struct merge_snapshot *s, const struct merge_candidate *c)
@@ -108,6 +116,15 @@ static const struct merge_candidate *best_preferred(const struct merge_snapshot 
         return best;
 }
 
+// Traffic wants `to` merged.
+static struct merge_verdict move(const struct merge_snapshot *s, const struct merge_candidate *to,
+        const struct merge_candidate *from, const char *why)
+{
+        if (s->since_switch < MERGE_HORIZON)
+                return stay(s, to, from, too_soon);
+        return to->absent ? stay(s, to, from, absent) : verdict(s, to, from, why);
+}
+
 static struct merge_verdict decide_always(const struct merge_snapshot *s, const struct merge_candidate *from)
 {
         const struct merge_candidate *best = from;
@@ -121,7 +138,7 @@ static struct merge_verdict decide_always(const struct merge_snapshot *s, const 
         }
         if (best == from)
                 return stay(s, from, from, from ? stays : nothing);
-        return s->since_switch >= MERGE_HORIZON ? verdict(s, best, from, most_rows) : stay(s, best, from, too_soon);
+        return move(s, best, from, most_rows);
 }
 
 // The candidate with the largest share of what it needs; of those that have all of it, the one that gains most.
@@ -148,11 +165,14 @@ static struct merge_verdict decide_auto(const struct merge_snapshot *s, const st
         double share;
         const struct merge_candidate *best = closest(s, from, &share);
 
-        if (share >= 1 && s->since_switch >= MERGE_HORIZON)
-                return verdict(s, best, from, pays);
-        if (from && s->missed >= merge_needed(s, NULL, from))
-                return verdict(s, NULL, from, loses);
-        return stay(s, best, from, share >= 1 ? too_soon : best ? costs_more : from ? stays : nothing);
+        struct merge_verdict v = share >= 1 ? move(s, best, from, pays)
+                                            : stay(s, best, from,
+                                                      best   ? costs_more
+                                                      : from ? stays
+                                                             : nothing);
+        bool stays_merged = from && v.version == from->version;
+
+        return stays_merged && s->missed >= merge_needed(s, NULL, from) ? verdict(s, NULL, from, loses) : v;
 }
 
 struct merge_verdict merge_decide(const struct merge_snapshot *s)

@@ -57,6 +57,7 @@ struct merge_candidate {
         double alone;   // share of steps with rows of it and no others
         double rows;    // rows (tokens) of it in a step
         double missed;  // seconds that it would have saved since the last switch, against what is merged
+        bool absent;    // has no rows now: must come again before it can be merged
         bool barred;    // must not be merged: mode unmerged, a kind that cannot be, no memory, retired; leaves at once
         bool preferred; // mode merged, or merged at start: merged at once whatever it costs, unless barred; of several
                         // the one that is merged stays
@@ -90,7 +91,11 @@ extern const char *const merge_reasons[];
 // then those of the switch that was closest. Nothing ever waits for a merge: rows are served per row meanwhile.
 struct merge_verdict merge_decide(const struct merge_snapshot *);
 
-// Seconds a step gains on average with that candidate merged against nothing merged; may be below 0.
+// Seconds that a step takes on average for that candidate, beside the base's work: per row, and merged.
+double merge_per_row(const struct merge_snapshot *, const struct merge_candidate *);
+double merge_merged(const struct merge_snapshot *, const struct merge_candidate *);
+
+// The difference: what a step gains on average with that candidate merged against nothing merged; may be below 0.
 double merge_gain(const struct merge_snapshot *, const struct merge_candidate *);
 
 // Seconds that must have been missed before the policy changes from one candidate to another (NULL: nothing merged).

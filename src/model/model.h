@@ -34,6 +34,7 @@ struct dyn_device *model_device(const struct model *);
 struct model_facts {
         int64_t n_params;
         size_t weight_bytes;
+        size_t mapped_bytes; // of these, used where they lie in the file: to the system, memory that it could give
         enum dyn_dtype weight_dtype; // of most bytes
         unsigned long long hash;     // of the checkpoint
 };

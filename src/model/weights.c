@@ -170,8 +170,11 @@ static enum dyn_status load_matrix(struct weights *w, struct dyn_weight *out, st
         struct dyn_tensor t = *found;
         enum dyn_dtype dtype = t.dtype;
         bool aligned = (uintptr_t)t.data % (t.dtype == DYN_F32 ? 4 : 2) == 0;
-        if ((st = choose(w, &dtype, err)) ||
-                ((heads != 0 || !aligned || dtype != t.dtype) && (st = convert(w, &t, dtype, heads, err))))
+        if ((st = choose(w, &dtype, err)))
+                return dyn_fail_in(err, name), st;
+        if (heads == 0 && aligned && dtype == t.dtype)
+                m->facts.mapped_bytes += t.bytes;
+        else if ((st = convert(w, &t, dtype, heads, err)))
                 return dyn_fail_in(err, name), st;
         w->bytes_by_dtype[t.dtype] += t.bytes;
         m->facts.weight_bytes += t.bytes;

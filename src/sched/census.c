@@ -48,16 +48,18 @@ static void forget(struct census *c, double now)
         c->n_known = kept;
 }
 
-void census_know(struct census *c, double now, uint64_t version, size_t bytes, size_t touched)
+void census_know(struct census *c, double now, uint64_t version, size_t bytes, size_t touched, bool barred)
 {
-        if (is_at(c, position(c, version), version))
+        if (is_at(c, position(c, version), version)) {
+                c->known[position(c, version)].barred = barred;
                 return;
+        }
         if (c->n_known == CENSUS_MAX)
                 forget(c, now);
         int at = position(c, version);
 
         memmove(c->known + at + 1, c->known + at, (size_t)(c->n_known - at) * sizeof *c->known);
-        c->known[at] = (struct census_version){version, bytes, touched};
+        c->known[at] = (struct census_version){version, bytes, touched, barred};
         c->n_known++;
 }
 
@@ -89,9 +91,13 @@ void census_fill(const struct census *c, double now, struct merge_snapshot *s)
 
         for (int i = 0; i < n; i++) {
                 int at = position(c, versions[i]);
+                const struct census_version *known = &c->known[at];
 
-                if (is_at(c, at, versions[i]))
-                        census_add(c, now, s, versions[i], c->known[at].bytes, c->known[at].touched);
+                if (!is_at(c, at, versions[i]))
+                        continue;
+                struct merge_candidate *added = census_add(c, now, s, versions[i], known->bytes, known->touched);
+                added->absent = true;
+                added->barred = known->barred;
         }
         merge_seen_totals(c->seen, now, s);
 }

@@ -12,6 +12,7 @@ struct census {
         struct census_version {
                 uint64_t version;
                 size_t bytes, touched; // as in struct merge_candidate
+                bool barred;           // when it was last in use
         } known[CENSUS_MAX];           // (n_known), ascending
         int n_known;
 };
@@ -19,10 +20,10 @@ struct census {
 void census_init(struct census *);
 void census_finish(struct census *);
 
-// A version that is in use: remembers its numbers.
-void census_know(struct census *, double now, uint64_t version, size_t bytes, size_t touched);
+// A version that is in use: remembers what it is like.
+void census_know(struct census *, double now, uint64_t version, size_t bytes, size_t touched, bool barred);
 
-// Adds every version seen of late to the candidates, at most MERGE_SEEN_MAX, and fills in the traffic.
+// Adds every version seen of late to the candidates, at most MERGE_SEEN_MAX, as absent, and fills in the traffic.
 void census_fill(const struct census *, double now, struct merge_snapshot *);
 
 // The candidate of a version, NULL if there is none.

@@ -37,7 +37,7 @@ enum dyn_status costs_measure(struct costs *c, struct model *model, struct dyn_e
 
         if (st != DYN_OK)
                 return st;
-        c->patch_factor = 1;
+        c->patch_factor = c->pass_factor = 1;
         c->now = c->profiled = (struct merge_costs){.call = found.call,
                 .byte = found.byte,
                 .row = found.row,
@@ -59,24 +59,32 @@ static double *plain_of(struct costs *c, int n_rows)
         return &c->plain[bucket];
 }
 
-// The difference between decode steps with and without patches, held against what the formula of adapt/merge.h says.
+// A factor over what was measured at start, from what a step took beyond one that had none of it.
+static void learn_factor(double *factor, double seconds, double expected)
+{
+        if (expected > 0)
+                lean(factor, fmin(fmax(seconds / expected, LEAST_FACTOR), MOST_FACTOR), LEARN_PATCH);
+}
+
+// The difference between decode steps with and without patches, or with weights read twice and without, held against
+// what the formula of adapt/merge.h says.
 static void learn_patches(struct costs *c, const struct costs_rows *r, double seconds)
 {
-        double expected = c->profiled.call + c->profiled.byte * r->byte_reads + c->profiled.row * r->byte_rows;
+        const struct merge_costs *p = &c->profiled;
+        double patches = r->byte_reads > 0 ? p->call + p->byte * r->byte_reads + p->row * r->byte_rows : 0;
         double *plain = plain_of(c, r->n);
 
-        if (r->weights > 0)
-                return;
-        if (r->byte_reads == 0) {
+        if (patches == 0 && r->weights == 0)
                 lean(plain, seconds, LEARN_PLAIN);
-                return;
-        }
-        if (*plain == 0 || expected <= 0)
-                return;
-        lean(&c->patch_factor, fmin(fmax((seconds - *plain) / expected, LEAST_FACTOR), MOST_FACTOR), LEARN_PATCH);
-        c->now.call = c->profiled.call * c->patch_factor;
-        c->now.byte = c->profiled.byte * c->patch_factor;
-        c->now.row = c->profiled.row * c->patch_factor;
+        else if (*plain > 0 && r->weights > 0)
+                learn_factor(
+                        &c->pass_factor, seconds - *plain - c->patch_factor * patches, p->pass * (double)r->weights);
+        else if (*plain > 0)
+                learn_factor(&c->patch_factor, seconds - *plain, patches);
+        c->now.call = p->call * c->patch_factor;
+        c->now.byte = p->byte * c->patch_factor;
+        c->now.row = p->row * c->patch_factor;
+        c->now.pass = p->pass * c->pass_factor;
 }
 
 void costs_saw_step(struct costs *c, const struct costs_rows *r, double seconds, bool decode)

@@ -11,6 +11,7 @@
 struct costs {
         struct merge_costs now, profiled;
         double patch_factor;         // of call, byte and row, now over profiled
+        double pass_factor;          // of pass, the same
         double plain[COSTS_BUCKETS]; // median seconds of a decode step that no patch was applied in, 0: never seen
         double step;                 // median seconds of a step of late, 0: none yet
 };

@@ -23,6 +23,7 @@ struct merger {
         struct census census;
 
         struct dyn_adapter *preferred, *nominated; // pinned and in use, or NULL: kept merged; merged once
+        uint64_t started_with;                     // the version that was nominated, or 0
         struct switcher weights;
         int64_t decided;
 };
@@ -35,19 +36,30 @@ static double now(void)
 // Deciding
 // --------------------------------------------------------------------------------------------------------------------
 
-static bool barred(const struct dyn_adapter *a)
+// Whether an operator wants it merged, or the start did and it has been since.
+static bool asked_for(const struct merger *m, const struct dyn_adapter *a)
 {
-        return a->refused || atomic_load(&a->unmergeable) || atomic_load(&a->retired) || atomic_load(&a->in_the_way);
+        return a == m->preferred || (a == m->weights.target && a->id == m->started_with);
 }
 
-// The flags that an adapter in use has now.
-static void ask(const struct merger *m, struct merge_candidate *c, const struct dyn_adapter *a)
+static bool barred(const struct merger *m, const struct dyn_adapter *a)
 {
-        bool asked_for = a == m->weights.target || a == m->preferred;
+        return a->refused || atomic_load(&a->unmergeable) || atomic_load(&a->retired) || atomic_load(&a->in_the_way) ||
+               (m->quantised && !asked_for(m, a));
+}
 
-        c->barred = barred(a) || (now() < m->weights.no_memory_until && a != m->weights.target) ||
-                    (m->quantised && !asked_for);
+// The flags of an adapter in use.
+static void ask(const struct merger *m, struct merge_candidate *c, struct dyn_adapter *a)
+{
+        bool no_memory = now() < m->weights.no_memory_until && a != m->weights.target;
+
+        c->absent = false;
+        c->barred = barred(m, a) || no_memory;
         c->preferred = a == m->preferred;
+        if (m->quantised && !asked_for(m, a))
+                atomic_store(&a->unmerged_because,
+                        "the base is quantised, and merged weights, as bf16, take longer to read; "
+                        "\"mode\": \"merged\" merges it all the same");
 }
 
 static void ask_always(struct merger *m, struct merge_snapshot *s, struct dyn_adapter *a)
@@ -56,13 +68,20 @@ static void ask_always(struct merger *m, struct merge_snapshot *s, struct dyn_ad
                 ask(m, census_add(&m->census, now(), s, a->id, a->info.bytes, switcher_touched(&m->weights, a)), a);
 }
 
-// A merge needs memory for every weight that it touches; what the one before it has is used again.
-static bool memory_suffices(struct merger *m, struct dyn_adapter *a)
+// Bytes that a merge may take. The base's own weights stay in memory, although the system would give them up.
+static size_t room(const struct merger *m)
 {
-        size_t have = mem_available(), need = switcher_touched(&m->weights, a);
+        size_t have = mem_available(), kept = model_facts(m->weights.model)->mapped_bytes + MEMORY_KEPT;
 
-        have += m->weights.target != NULL ? switcher_touched(&m->weights, m->weights.target) : 0;
-        return have >= need + MEMORY_KEPT;
+        return have > kept ? have - kept : 0;
+}
+
+// A merge needs memory for every weight that it touches; what the one before it has is used again.
+static bool memory_suffices(const struct merger *m, struct dyn_adapter *a)
+{
+        size_t again = m->weights.target != NULL ? switcher_touched(&m->weights, m->weights.target) : 0;
+
+        return room(m) + again >= switcher_touched(&m->weights, a);
 }
 
 static void follow(struct merger *m, struct dyn_adapter *target)
@@ -75,8 +94,9 @@ static void follow(struct merger *m, struct dyn_adapter *target)
         }
         m->weights.no_memory_until = now() + MERGE_HORIZON;
         atomic_store(&target->unmerged_because, "the system's memory does not allow copies of the weights it touches");
-        log_warn("adapter %s stays per row: merging it takes %zu MiB, and the system has %zu MiB", target->info.name,
-                switcher_touched(&m->weights, target) >> 20, mem_available() >> 20);
+        log_warn("adapter %s stays per row: merging it takes %zu MiB, and the system has %zu MiB beside the base's "
+                 "weights",
+                target->info.name, switcher_touched(&m->weights, target) >> 20, room(m) >> 20);
 }
 
 static void count_decision(struct merger *m, const char *why)
@@ -100,7 +120,8 @@ static void gather(struct merger *m, struct merge_snapshot *s, const struct merg
                 struct dyn_adapter *a = rows[i].adapter;
 
                 if (a != NULL)
-                        census_know(&m->census, now(), a->id, a->info.bytes, switcher_touched(&m->weights, a));
+                        census_know(&m->census, now(), a->id, a->info.bytes, switcher_touched(&m->weights, a),
+                                barred(m, a));
         }
         census_fill(&m->census, now(), s);
         for (int i = 0; i < n; i++)
@@ -110,7 +131,7 @@ static void gather(struct merger *m, struct merge_snapshot *s, const struct merg
         ask_always(m, s, m->preferred);
 }
 
-// The adapter of that version if it is in use, or NULL.
+// The adapter in use that has the version, or NULL.
 static struct dyn_adapter *in_use(const struct merger *m, uint64_t version, const struct merger_rows *rows, int n)
 {
         if (m->preferred != NULL && m->preferred->id == version)
@@ -123,19 +144,23 @@ static struct dyn_adapter *in_use(const struct merger *m, uint64_t version, cons
         return NULL;
 }
 
-// Who was chosen for the traffic before and is not in use now must come again.
-static struct dyn_adapter *chosen(const struct merger *m, uint64_t version, const struct merger_rows *rows, int n)
+static void explain(const struct merger *m, const struct merge_snapshot *s, const struct merge_verdict *v,
+        const struct dyn_adapter *target, const struct dyn_adapter *next)
 {
-        struct dyn_adapter *a = version ? in_use(m, version, rows, n) : NULL;
+        static const struct merge_candidate none = {0};
+        const struct merge_candidate *c = census_find(s, v->next);
 
-        return a == NULL && version ? m->weights.target : a;
-}
-
-static const char *name_of_version(const struct merger *m, uint64_t version, const struct merger_rows *rows, int n)
-{
-        const struct dyn_adapter *a = version ? in_use(m, version, rows, n) : NULL;
-
-        return a == NULL && version ? "one that has no rows now" : name_of(a);
+        if (c == NULL)
+                c = &none;
+        log_debug("merge policy %s: %s merged, the last merge %.3g s ago, %s should be: %s (%s takes %.3g ms of a step "
+                  "per row "
+                  "and %.3g ms merged, is in %.0f %% of the steps, alone in %.0f %%, with %.1f rows; merged it would "
+                  "have saved "
+                  "%.3g s of %.3g s needed, the switch costs %.3g s; %d candidates, %.1f rows, %.1f steps/s)",
+                merge_policy_name(s->policy), name_of(m->weights.target), s->since_switch, name_of(target), v->why,
+                next || v->next == 0 ? name_of(next) : "one that has no rows now", 1e3 * merge_per_row(s, c),
+                1e3 * merge_merged(s, c), 100 * c->present, 100 * c->alone, c->rows, v->gain, v->needed, v->cost, s->n,
+                s->rows, s->steps);
 }
 
 static void decide(struct merger *m, const struct merger_rows *rows, int n)
@@ -151,13 +176,10 @@ static void decide(struct merger *m, const struct merger_rows *rows, int n)
         gather(m, &s, rows, n);
         merge_seen_weigh(m->census.seen, &s);
         struct merge_verdict verdict = merge_decide(&s);
-        struct dyn_adapter *target = chosen(m, verdict.version, rows, n);
+        struct dyn_adapter *target = verdict.version ? in_use(m, verdict.version, rows, n) : NULL;
 
         count_decision(m, verdict.why);
-        log_debug("merge policy: %s merged, %s should be: %s (%s would have saved %.3g s of %.3g s needed, the switch "
-                  "costs %.3g s; %d candidates, %.1f rows, %.1f steps/s)",
-                name_of(m->weights.target), name_of(target), verdict.why, name_of_version(m, verdict.next, rows, n),
-                verdict.gain, verdict.needed, verdict.cost, s.n, s.rows, s.steps);
+        explain(m, &s, &verdict, target, verdict.next ? in_use(m, verdict.next, rows, n) : NULL);
         follow(m, target);
 }
 
@@ -215,9 +237,10 @@ void merger_saw(struct merger *m, const struct merger_rows *rows, int n, double 
 
 bool merger_work(struct merger *m, bool idle)
 {
-        if (m->weights.target != NULL && barred(m->weights.target))
+        if (m->weights.target != NULL && barred(m, m->weights.target))
                 switcher_aim(&m->weights, NULL);
         if (!switcher_busy(&m->weights) && m->nominated != NULL) {
+                m->started_with = m->nominated->id;
                 follow(m, m->nominated);
                 switcher_let_go(m->nominated);
                 m->nominated = NULL;

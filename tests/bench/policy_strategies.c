@@ -23,6 +23,8 @@ struct own {
         struct merge_seen *seen;
         uint64_t merged;
         double decided, switched;
+        uint64_t versions[MAX_ROWS]; // (n) in the last step
+        int n;
 };
 
 static void *own_create(enum merge_policy policy, double belief)
@@ -67,6 +69,14 @@ static void own_destroy(void *mind)
         mem_free(own);
 }
 
+static bool has_rows(const struct own *own, uint64_t version)
+{
+        for (int i = 0; i < own->n; i++)
+                if (own->versions[i] == version)
+                        return true;
+        return false;
+}
+
 static struct merge_verdict decide(const struct own *own, const struct view *v)
 {
         struct merge_candidate at[MERGE_SEEN_MAX + 1];
@@ -87,8 +97,10 @@ static struct merge_verdict decide(const struct own *own, const struct view *v)
         if (!there)
                 versions[s.n++] = own->merged;
         for (int i = 0; i < s.n; i++) {
-                at[i] = (struct merge_candidate){
-                        .version = versions[i], .bytes = v->model->bytes, .touched = v->model->touched};
+                at[i] = (struct merge_candidate){.version = versions[i],
+                        .bytes = v->model->bytes,
+                        .touched = v->model->touched,
+                        .absent = versions[i] != own->merged && !has_rows(own, versions[i])};
                 merge_seen_of(own->seen, v->now, &at[i]);
         }
         merge_seen_totals(own->seen, v->now, &s);
@@ -115,14 +127,14 @@ static int own_choose(void *mind, const struct view *v, int *chosen, uint64_t *m
 static void own_ran(void *mind, double now, const struct share *s, int n)
 {
         struct own *own = mind;
-        uint64_t versions[MAX_ROWS];
         int rows[MAX_ROWS];
 
+        own->n = n;
         for (int i = 0; i < n; i++) {
-                versions[i] = s[i].version;
+                own->versions[i] = s[i].version;
                 rows[i] = s[i].rows;
         }
-        merge_seen_step(own->seen, now, versions, rows, n);
+        merge_seen_step(own->seen, now, own->versions, rows, n);
 }
 
 const struct strategy strategy_auto = {"auto", false, auto_create, own_destroy, own_choose, own_ran};

@@ -118,10 +118,11 @@ def test_a_server_that_never_merges_says_so(start, f32_model, tiny_store, tmp_pa
 
 
 def test_each_decision_is_explained_in_a_line_of_the_debug_log(start, f32_model, tiny_store, tmp_path):
-    """Who came closest, what it would have saved, what it takes, what the switch costs, and what was seen."""
+    """Who came closest, what it costs per row and merged, what it would have saved, what the switch costs, and what was seen."""
     shutil.copytree(tiny_store, tmp_path / "store")
-    explained = re.compile(r"merge policy: (\S+) merged, (\S+) should be: ([a-z ]+) \((.+) would have saved (\S+) s of (\S+) s needed, the switch costs "
-                           r"(\S+) s; (\d+) candidates, (\S+) rows, (\S+) steps/s\)")
+    explained = re.compile(r"merge policy auto: (\S+) merged, the last merge \S+ s ago, (\S+) should be: ([a-z ]+) \((.+) takes (\S+) ms of a step per row and "
+                           r"(\S+) ms merged, is in (\d+) % of the steps, alone in (\d+) %, with (\S+) rows; merged it would have saved (\S+) s of (\S+) s needed, "
+                           r"the switch costs (\S+) s; (\d+) candidates, (\S+) rows, (\S+) steps/s\)")
     with start("--model", f32_model, "--adapters", tmp_path / "store", "--kv-memory", "16M", "--log-level", "debug") as server:
         bar_all(server)
         set_mode(server, "rank64", "auto")
@@ -133,8 +134,26 @@ def test_each_decision_is_explained_in_a_line_of_the_debug_log(start, f32_model,
         lines = [m.groups() for m in explained.finditer(server.log)]
         counted = {k: v for k, v in server.metrics().items() if k.startswith("dynlora_merge_decisions_total{") and v}
         assert {f'dynlora_merge_decisions_total{{verdict="{why}"}}': n for why, n in collections.Counter(m[2] for m in lines).items()} == counted
-        for before, after, why, _, saved, needed, *_ in lines:
+        for before, after, why, name, per_row, merged, present, alone, rows, saved, needed, *_ in lines:
             assert float(saved) <= float(needed) * 1.01 and (why in ("pays", "loses") or after == before)
+            if name == "rank64":  # nobody else asks
+                assert float(per_row) > 0 and float(merged) == 0 and int(present) == int(alone) > 50 and float(rows) >= 1
+        assert server.stop() == 0
+
+
+@pytest.mark.parametrize("policy", ["auto", "always"])
+def test_one_that_must_not_be_merged_keeps_nobody_from_it(start, f32_model, tiny_store, tmp_path, policy):
+    """Also while it has no rows, and was asked for more than the other."""
+    shutil.copytree(tiny_store, tmp_path / "store")
+    with start("--model", f32_model, "--adapters", tmp_path / "store", "--kv-memory", "16M", "--merge", policy) as server:
+        bar_all(server)
+        set_mode(server, "all", "auto")
+        end = time.monotonic() + 30 * server.slow
+        while not entry(server, "all")["merged"]:
+            assert time.monotonic() < end, server.metrics()
+            ask(server, "rank64", max_tokens=60)
+            ask(server, "all", max_tokens=40)
+        assert not entry(server, "rank64")["merged"]
         assert server.stop() == 0
 
 

@@ -315,10 +315,14 @@ def test_on_quantised_weights_auto_merges_what_an_operator_asks_for_alone(start,
         expected = {a: exact(ask(server, a)) for a in (None, "shout")}
         first = decided()
         busy_until(server, lambda: decided() >= first + 60, *["smollm2.rank64"] * 4)
-        assert not entry(server, "smollm2.rank64")["merged"] and server.metric("dynlora_merges_total") == 0
+        e = entry(server, "smollm2.rank64")
+        assert not e["merged"] and "quantised" in e["unmerged_because"] and server.metric("dynlora_merges_total") == 0
         merge(server, "smollm2.rank64")
         assert mode_of(ask(server, "smollm2.rank64")) == entry(server, "smollm2.rank64")["version"]
+        assert entry(server, "smollm2.rank64")["unmerged_because"] is None
         assert {a: exact(ask(server, a, prompt_logprobs=0)) for a in expected} == expected
+        set_mode(server, "smollm2.rank64", "auto")  # the wish is gone, and so is the merge, although nobody asks
+        wait_until(server, lambda: not entry(server, "smollm2.rank64")["merged"])
         assert server.stop() == 0
     with start(*options, "--merge-at-start", "smollm2.rank64") as server:
         assert mode_of(ask(server, "smollm2.rank64")) == entry(server, "smollm2.rank64")["version"]

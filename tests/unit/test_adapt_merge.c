@@ -28,7 +28,7 @@ struct world {
         double crowding;   // least time between the beginnings of two merges
         double lost, base; // seconds: what patches and switches took, what the rest of the steps did
         double never;      // seconds: what patches would have taken with nothing merged
-        uint64_t preferred, barred;
+        uint64_t preferred, barred, absent;
         struct merge_verdict verdict;
 };
 
@@ -90,6 +90,7 @@ static void decide(struct world *w)
                 at[i] = (struct merge_candidate){.version = versions[i],
                         .bytes = BYTES,
                         .touched = TOUCHED,
+                        .absent = versions[i] == w->absent,
                         .barred = versions[i] == w->barred,
                         .preferred = versions[i] == w->preferred};
                 merge_seen_of(w->seen, w->now, &at[i]);
@@ -376,6 +377,27 @@ static void barred_ones_are_not_merged_and_leave_at_once(void **state)
         steps(&w, 60, 7);
         assert_int_equal(w.merged, 0);
         merge_seen_destroy(w.seen);
+}
+
+static void one_that_has_no_rows_now_must_come_again(void **state)
+{
+        for (int always = 0; always < 2; always++) {
+                struct world w = world_new();
+
+                w.policy = always ? MERGE_ALWAYS : MERGE_AUTO;
+                w.absent = 7;
+                steps(&w, 5, 7);
+                assert_int_equal(w.merged, 0);
+                assert_string_equal(w.verdict.why, "absent");
+                assert_int_equal(w.verdict.next, 7);
+                w.absent = 0;
+                steps(&w, STEP / 2, 7);
+                assert_int_equal(w.merged, 7);
+                w.absent = 7; // what is merged may be silent
+                steps(&w, STEP / 2, 0);
+                assert_int_equal(w.merged, 7);
+                merge_seen_destroy(w.seen);
+        }
 }
 
 static void a_preferred_one_is_merged_at_once_and_stays(void **state)
@@ -686,6 +708,7 @@ int main(void)
                 cmocka_unit_test(an_adversary_wins_little),
                 cmocka_unit_test(an_adversary_who_comes_beside_it_wins_little),
                 cmocka_unit_test(barred_ones_are_not_merged_and_leave_at_once),
+                cmocka_unit_test(one_that_has_no_rows_now_must_come_again),
                 cmocka_unit_test(a_preferred_one_is_merged_at_once_and_stays),
                 cmocka_unit_test(of_two_preferred_the_merged_one_stays),
                 cmocka_unit_test(never_wins_over_preferred),

@@ -23,7 +23,7 @@ static void step(struct census *c, double now, uint64_t version)
         int rows = 1;
 
         merge_seen_step(c->seen, now, &version, &rows, 1);
-        census_know(c, now, version, 10 * version, 100 * version);
+        census_know(c, now, version, 10 * version, 100 * version, false);
 }
 
 static void a_version_that_no_step_holds_now_is_still_asked_about(void **state)
@@ -44,9 +44,27 @@ static void a_version_that_no_step_holds_now_is_still_asked_about(void **state)
                 assert_int_equal(found->bytes, 10 * v);
                 assert_int_equal(found->touched, 100 * v);
                 assert_true(found->present > 0);
+                assert_true(found->absent && !found->barred);
         }
         assert_null(census_find(&s, 8));
         assert_true(s.steps > 0);
+        close_census(c);
+}
+
+static void a_version_that_must_not_be_merged_is_remembered_as_that_until_it_may(void **state)
+{
+        struct census *c = open_census();
+        struct merge_candidate at[MERGE_SEEN_MAX];
+
+        step(c, 1, 7);
+        for (int i = 0; i < 2; i++) {
+                struct merge_snapshot s = {.at = at};
+
+                census_know(c, 1.1, 7, 70, 700, i == 0);
+                census_fill(c, 1.2, &s);
+                assert_int_equal(s.n, 1);
+                assert_true(at[0].barred == (i == 0));
+        }
         close_census(c);
 }
 
@@ -87,6 +105,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(a_version_that_no_step_holds_now_is_still_asked_about),
+                cmocka_unit_test(a_version_that_must_not_be_merged_is_remembered_as_that_until_it_may),
                 cmocka_unit_test(a_candidate_is_entered_once),
                 cmocka_unit_test(versions_without_end_are_remembered_in_bounds),
         };

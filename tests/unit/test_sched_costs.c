@@ -7,9 +7,9 @@
 
 static struct costs believed(void)
 {
-        struct costs c = {.patch_factor = 1};
+        struct costs c = {.patch_factor = 1, .pass_factor = 1};
 
-        c.now = c.profiled = (struct merge_costs){1e-4, 1e-10, 1e-11, 2e-10, 1e-12};
+        c.now = c.profiled = (struct merge_costs){1e-4, 1e-10, 1e-11, 2e-10, 1e-12, 4e-11};
         return c;
 }
 
@@ -50,6 +50,24 @@ static void patches_that_cost_more_than_at_start_are_believed_to(void **state)
         assert_near(c.now.call, 1.7e-4);
         run_steps(&c, 4, (size_t)(10 * MB), 0.5, 400);
         assert_near(c.now.byte, 0.5e-10);
+}
+
+static void reading_the_weights_twice_is_learnt_from_steps_that_did(void **state)
+{
+        struct costs c = believed();
+        struct costs_rows twice = rows(4, 0), both = rows(4, (size_t)(10 * MB));
+        double patches = c.profiled.call + c.profiled.byte * both.byte_reads + c.profiled.row * both.byte_rows;
+
+        twice.weights = both.weights = (size_t)(100 * MB);
+        run_steps(&c, 4, 0, 1, 50);
+        for (int i = 0; i < 400; i++)
+                costs_saw_step(&c, &twice, 10e-3 + 8e-11 * 100 * MB, true);
+        assert_near(c.now.pass, 8e-11);
+        assert_near(c.now.byte, 1e-10);
+        for (int i = 0; i < 400; i++)
+                costs_saw_step(&c, &both, 10e-3 + patches + 3e-11 * 100 * MB, true);
+        assert_near(c.now.pass, 3e-11);
+        assert_near(c.now.byte, 1e-10);
 }
 
 static void without_steps_to_compare_with_nothing_is_learnt(void **state)
@@ -118,6 +136,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(patches_that_cost_more_than_at_start_are_believed_to),
+                cmocka_unit_test(reading_the_weights_twice_is_learnt_from_steps_that_did),
                 cmocka_unit_test(without_steps_to_compare_with_nothing_is_learnt),
                 cmocka_unit_test(prompts_teach_nothing_about_patches),
                 cmocka_unit_test(steps_that_were_held_up_change_little),
