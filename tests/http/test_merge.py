@@ -121,8 +121,8 @@ def test_each_decision_is_explained_in_a_line_of_the_debug_log(start, f32_model,
     """Who came closest, what it costs per row and merged, what it would have saved, what the switch costs, and what was seen."""
     shutil.copytree(tiny_store, tmp_path / "store")
     explained = re.compile(r"merge policy auto: (\S+) merged, the last merge \S+ s ago, (\S+) should be: ([a-z ]+) \((.+) takes (\S+) ms of a step per row and "
-                           r"(\S+) ms merged, is in (\d+) % of the steps, alone in (\d+) %, with (\S+) rows; merged it would have saved (\S+) s of (\S+) s needed, "
-                           r"the switch costs (\S+) s; (\d+) candidates, (\S+) rows, (\S+) steps/s\)")
+                           r"(\S+) ms merged, is in (\d+) % of the steps, alone in (\d+) %, with (\S+) rows; "
+                           r"merged it would have saved (\S+) s of (\S+) s needed, the switch costs (\S+) s; (\d+) candidates, (\S+) rows, (\S+) steps/s\)")
     with start("--model", f32_model, "--adapters", tmp_path / "store", "--kv-memory", "16M", "--log-level", "debug") as server:
         bar_all(server)
         set_mode(server, "rank64", "auto")
