@@ -140,6 +140,17 @@ void api_drain(struct api *api)
         api->state = API_DRAINING;
 }
 
+void api_cut_off(struct http_server *http)
+{
+        struct problem p = {.about = ABOUT_SERVER};
+        struct buf body = {0};
+
+        problem_set(&p, DYN_BUSY, NULL, "draining", "the server is stopping and cannot wait for this request to end");
+        reply_problem_body(&p, &body);
+        http_cut_off(http, reply_status(&p), &body);
+        buf_free(&body);
+}
+
 bool api_pump(struct api *api)
 {
         int64_t end = clock_ns() + PUMP_NS;

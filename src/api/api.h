@@ -51,6 +51,9 @@ void api_serve(struct api *, const struct api_parts *);
 // From here on they are refused; running ones end.
 void api_drain(struct api *);
 
+// Ends those that still run: their clients are told, in the stream where one has begun.
+void api_cut_off(struct http_server *);
+
 // Handles the engine's events, so many at a time that connections are not kept waiting. True if some are left.
 bool api_pump(struct api *);
 

@@ -65,6 +65,9 @@ int http_upload_write(struct http_exchange *, const char *data, size_t len);
 // Answers what no handler sees: the body comes from options.error_body.
 void http_refuse(struct http_conn *, int status, const char *message);
 
+// The connection's part of http_cut_off.
+void http_cut_off_conn(struct http_conn *, int status, const struct buf *body);
+
 // cors.c: whether this OPTIONS request is a preflight to be answered; if so its headers are added. allow is as
 // http_route_find tells it.
 bool http_cors_preflight(struct http_exchange *, const char *allow);

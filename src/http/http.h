@@ -71,6 +71,11 @@ const char *http_address(const struct http_server *);
 // closes after its answer), then calls done with ctx from the loop. Once.
 void http_drain(struct http_server *, void (*done)(void *ctx), void *ctx);
 
+// Ends what a drain still waits for: each request that is here, in whole or in part, is answered with status and body,
+// which is JSON; a stream that has begun ends with body as an `error` event. To its handler the peer has left
+// (on_abort).
+void http_cut_off(struct http_server *, int status, const struct buf *body);
+
 // Closes what is left; on_abort is called for open exchanges. The loop must run once more before the memory is gone.
 void http_close(struct http_server *);
 

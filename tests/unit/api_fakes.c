@@ -235,6 +235,10 @@ void http_on_abort(struct http_exchange *x, void (*aborted)(struct http_exchange
         x->aborted_user = user;
 }
 
+void http_cut_off(struct http_server *server, int status, const struct buf *body)
+{
+}
+
 // The engine
 // -----------------------------------------------------------------------------------------------------------------
 
