@@ -76,13 +76,13 @@ static const char *pattern_of(const char *path)
         return "other";
 }
 
-void api_on_done(void *ctx, const char *method, const char *path, int status, double seconds)
+void api_on_done(void *ctx, const char *method, const char *path, int status, const char *why, double seconds)
 {
         struct api *api = ctx;
 
         counters_answer(&api->counters, path ? pattern_of(path) : "other", status);
-        log_write(status >= 500 && status != 503 ? LOG_WARN : LOG_DEBUG, "%s %s: %d in %.1f ms", method ? method : "-",
-                path ? path : "-", status, seconds * 1e3);
+        log_write(status >= 500 && status != 503 ? LOG_WARN : LOG_DEBUG, "%s %s: %d in %.1f ms%s%s",
+                method ? method : "-", path ? path : "-", status, seconds * 1e3, why ? ": " : "", why ? why : "");
 }
 
 struct api *api_create(const struct api_options *o)

@@ -35,7 +35,7 @@ void api_destroy(struct api *);
 const struct http_route *api_routes(int *n);
 int api_admit(void *ctx, struct http_exchange *, int access, const char **why);
 void api_error_body(int status, const char *message, struct buf *out);
-void api_on_done(void *ctx, const char *method, const char *path, int status, double seconds);
+void api_on_done(void *ctx, const char *method, const char *path, int status, const char *why, double seconds);
 
 // The running server's parts. All are borrowed; chat_template may be NULL.
 struct api_parts {

@@ -82,6 +82,11 @@ static void put_head(struct http_exchange *e, int status, const char *content_ty
         buf_free(&head);
 }
 
+void http_explain(struct http_exchange *e, const char *why)
+{
+        snprintf(e->refusal, sizeof e->refusal, "%s", why);
+}
+
 static void begin(struct http_exchange *e, int status)
 {
         struct http_conn *c = e->conn;

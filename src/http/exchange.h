@@ -26,8 +26,8 @@ struct http_exchange {
         size_t uploaded; // bytes in it
 
         // What http has against it: answered without a handler when the request is complete, or at once.
-        int refused; // a status, or 0
-        char refusal[200];
+        int refused;                                       // a status, or 0
+        char refusal[sizeof((struct dyn_error *)0)->text]; // why; or why a handler answers an error
         bool preflight;
 
         // The answer.

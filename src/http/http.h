@@ -55,8 +55,9 @@ struct http_options {
         void (*error_body)(int status, const char *message, struct buf *out);
         // Called once for each answered or broken exchange, for the log and metrics, when its last byte is handed over
         // for writing. Status 499 if the peer left before that; method and path "-" where the request had none yet;
-        // path without query, as sent; seconds since the first byte of the request. May be NULL.
-        void (*on_done)(void *ctx, const char *method, const char *path, int status, double seconds);
+        // path without query, as sent; why it was refused, NULL if nobody said; seconds since the first byte of the
+        // request. May be NULL.
+        void (*on_done)(void *ctx, const char *method, const char *path, int status, const char *why, double seconds);
 };
 
 // Raises the process's descriptor limit as far as it may, lowers max_connections to what that allows, and ignores
@@ -109,6 +110,9 @@ void http_respond(struct http_exchange *, int status, const char *content_type, 
 
 // The same with a body that is taken over rather than copied, however large; *body is empty afterwards.
 void http_respond_buf(struct http_exchange *, int status, const char *content_type, struct buf *body);
+
+// Why the answer to come is an error, for on_done.
+void http_explain(struct http_exchange *, const char *why);
 
 // A streamed answer: chunked for HTTP/1.1, until close for 1.0. Writes never block: what the peer has not taken yet is
 // http_stream_backlog bytes; on_drained is called, from the loop, when it has fallen to a quarter of the high mark

@@ -181,6 +181,11 @@ void http_add_header(struct http_exchange *x, const char *name, const char *valu
         buf_append(&x->headers, value, strlen(value) + 1);
 }
 
+void http_explain(struct http_exchange *x, const char *why)
+{
+        assert_false(x->gone);
+}
+
 void http_respond(struct http_exchange *x, int status, const char *type, const char *body, size_t len)
 {
         assert_false(x->gone || x->streaming);

@@ -588,6 +588,21 @@ static void on_done_tells_how_long_an_answer_took(void **state)
         assert_true(w.done_seconds[0] > 0.29 && w.done_seconds[0] < 5);
 }
 
+static void on_done_tells_why_an_answer_is_none(void **state)
+{
+        world_init(&w);
+        world_open(&w);
+        int fd = client_open(&w);
+        expect_status(fd, HEALTH, 200);
+        expect_status(fd, "GET /failure HTTP/1.1\r\nHost: x\r\n\r\n", 507);
+        expect_status(fd, "GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n", 404);
+        close(fd);
+        world_close(&w);
+        assert_string_equal(w.done_why[0], "");
+        assert_string_equal(w.done_why[1], "no room");
+        assert_string_equal(w.done_why[2], "no such path: /nowhere");
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -609,6 +624,7 @@ int main(void)
                 cmocka_unit_test(whoever_is_cut_off_is_told),
                 cmocka_unit_test(closing_aborts_what_is_open),
                 cmocka_unit_test(on_done_tells_how_long_an_answer_took),
+                cmocka_unit_test(on_done_tells_why_an_answer_is_none),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
