@@ -505,6 +505,11 @@ const char *adapter_entry_unmerged_because(const struct adapter_entry *e)
         return NULL;
 }
 
+const char *adapter_entry_unpinned_because(const struct adapter_entry *e)
+{
+        return NULL;
+}
+
 const char *registry_marked_merged(const struct registry *r)
 {
         return NULL;
