@@ -4,6 +4,8 @@
 
 #include "base/log.h"
 
+#define TELL_MS 2000 // to tell clients that they are cut off
+
 static void remove_ready_file(const struct serve *s)
 {
         if (s->conf->ready_file != NULL)
@@ -48,6 +50,14 @@ static void on_http_drained(void *ctx)
         api_when_idle(s->api, on_idle, s);
 }
 
+static void on_told(uv_timer_t *timer)
+{
+        struct serve *s = timer->data;
+
+        close_http(s);
+        api_when_idle(s->api, on_idle, s);
+}
+
 static void on_drain_limit(uv_timer_t *timer)
 {
         struct serve *s = timer->data;
@@ -55,8 +65,8 @@ static void on_drain_limit(uv_timer_t *timer)
         log_warn(
                 "%d requests did not end in %d seconds: they are cut off", api_running(s->api), s->conf->drain_timeout);
         s->status = 128 + s->signal;
-        close_http(s);
-        api_when_idle(s->api, on_idle, s);
+        api_cut_off(s->http);
+        uv_timer_start(&s->drain_limit, on_told, TELL_MS, 0);
 }
 
 static void leave_at_once(struct serve *s, int status)

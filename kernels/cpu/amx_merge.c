@@ -37,7 +37,7 @@ struct job {
         uint32_t *b;                 // (n_tiles, OUTS, PAIRS): pairs of ranks of each output
         float *scales;               // (terms)
         float (*sums)[2][OUTS * 16]; // (terms, STRETCH)
-        __m512i most;                // the largest magnitudes so far, as bits
+        vec_ints most;               // the largest magnitudes so far, as bits
         bool stream;                 // lines are written past the caches
 };
 
@@ -175,20 +175,12 @@ static void sum_terms(struct job *j, int line, const uint32_t *a)
         }
 }
 
-// Bits of floats whose high halves are rounded to the nearest even.
-VEC_INLINE __m512i rounded(__m512i bits)
-{
-        __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
-
-        return _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
-}
-
 // The first `columns` of a row's line: what is stored there plus each term's sum; even columns and odd ones apart.
 // Returns the larger of each lane's magnitude and `most`.
-VEC_INLINE __m512i merge_line(
-        const struct job *j, char *restrict to, const char *restrict from, int line, int row, int columns, __m512i most)
+VEC_INLINE vec_ints merge_line(const struct job *j, char *restrict to, const char *restrict from, int line, int row,
+        int columns, vec_ints most)
 {
-        const __m512i high = _mm512_set1_epi32((int)0xffff0000), magnitude = _mm512_set1_epi32(0x7fffffff);
+        const __m512i high = _mm512_set1_epi32((int)0xffff0000);
         __m512i stored = _mm512_maskz_loadu_epi16(first_columns(columns), from);
         __m512 even = _mm512_castsi512_ps(_mm512_slli_epi32(stored, 16));
         __m512 odd = _mm512_castsi512_ps(_mm512_and_si512(stored, high));
@@ -200,10 +192,9 @@ VEC_INLINE __m512i merge_line(
                 even = _mm512_fmadd_ps(scale, _mm512_load_ps(sums[0] + row * 16), even);
                 odd = _mm512_fmadd_ps(scale, _mm512_load_ps(sums[1] + row * 16), odd);
         }
-        most = _mm512_max_epu32(most, _mm512_and_si512(_mm512_castps_si512(even), magnitude));
-        most = _mm512_max_epu32(most, _mm512_and_si512(_mm512_castps_si512(odd), magnitude));
-        __m512i all = _mm512_mask_blend_epi16(0xaaaaaaaa, _mm512_srli_epi32(rounded(_mm512_castps_si512(even)), 16),
-                rounded(_mm512_castps_si512(odd)));
+        most = vec_ints_max(most, vec_ints_max(vec_magnitude(even), vec_magnitude(odd)));
+        __m512i all =
+                _mm512_mask_blend_epi16(0xaaaaaaaa, _mm512_srli_epi32(vec_bf16_high(even), 16), vec_bf16_high(odd));
 
         if (j->stream)
                 _mm512_stream_si512((void *)to, all);
@@ -215,7 +206,7 @@ VEC_INLINE __m512i merge_line(
 // A row's part of a stretch; the same of the next stretch is fetched meanwhile.
 static void merge_row(struct job *j, char *restrict to, const char *restrict from, int row, int columns)
 {
-        __m512i most = j->most;
+        vec_ints most = j->most;
 
         for (int i = 0; i * COLUMNS < columns; i++, to += LINE, from += LINE) {
                 __builtin_prefetch(from + STRETCH * LINE);
@@ -283,5 +274,5 @@ bool amx_merge_rows(const struct cpu_merge *m, int first_row, int n_rows)
         _tile_release();
         _mm_sfence();
         mem_free(memory);
-        return _mm512_cmplt_epu32_mask(j.most, _mm512_set1_epi32(0x7f7f8000)) == 0xffff;
+        return vec_ints_largest(j.most) < cpu_merge_infinite(DYN_BF16);
 }

@@ -36,6 +36,13 @@ static void restore(struct dyn_device *dev, struct dyn_weight *w, const struct d
         *w = (struct dyn_weight){.dtype = stored->dtype, .n_out = w->n_out, .n_in = w->n_in, .data = stored->data};
 }
 
+int32_t cpu_merge_infinite(enum dyn_dtype dtype)
+{
+        static const int32_t bits[] = {[DYN_F32] = 0x7f800000, [DYN_F16] = 0x477ff000, [DYN_BF16] = 0x7f7f8000};
+
+        return bits[dtype];
+}
+
 enum dyn_status cpu_merge(struct dyn_device *dev, struct dyn_weight *w, const struct dyn_tensor *stored,
         const struct dyn_term *terms, int n_terms, cpu_merge_rows *rows, struct dyn_error *err)
 {

@@ -4,6 +4,7 @@
 #define DYNLORA_KERNELS_CPU_MERGE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "dynlora/backend.h"
 
@@ -17,6 +18,9 @@ struct cpu_merge {
 
 // Writes rows first .. first + n - 1 of the merged matrix; false if a value is not finite.
 typedef bool cpu_merge_rows(const struct cpu_merge *, int first, int n);
+
+// The bits of the least float that is rounded to infinity.
+int32_t cpu_merge_infinite(enum dyn_dtype);
 
 enum dyn_status cpu_merge(struct dyn_device *, struct dyn_weight *, const struct dyn_tensor *stored,
         const struct dyn_term *terms, int n_terms, cpu_merge_rows *rows, struct dyn_error *);

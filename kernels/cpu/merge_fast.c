@@ -252,14 +252,6 @@ static void widen_stored(const struct block *b, struct rows *rows, size_t first,
         }
 }
 
-// Whether all that was written is finite: below what is rounded to infinity.
-static bool all_finite(vec_ints most, enum dyn_dtype dtype)
-{
-        static const int32_t infinite[] = {[DYN_F32] = 0x7f800000, [DYN_F16] = 0x477ff000, [DYN_BF16] = 0x7f7f8000};
-
-        return vec_ints_largest(most) < infinite[dtype];
-}
-
 // Rows that begin at a line go past the caches: nothing is read to be written over. Fresh memory is in a cache already,
 // where the system has just filled it with zeros.
 bool fast_merge_rows(const struct cpu_merge *m, int first_row, int n_rows)
@@ -298,5 +290,5 @@ bool fast_merge_rows(const struct cpu_merge *m, int first_row, int n_rows)
         }
         vec_fence();
         mem_free(memory);
-        return all_finite(b.most, m->w->dtype);
+        return vec_ints_largest(b.most) < cpu_merge_infinite(m->w->dtype);
 }

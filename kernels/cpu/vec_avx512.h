@@ -70,13 +70,18 @@ VEC_INLINE void vec_put(float *p, vec v, bool stream)
         vec_put_bits(p, _mm512_castps_si512(v), stream);
 }
 
-VEC_INLINE __m256i vec_bf16(vec v)
+// Rounded to the nearest even in the high halves.
+VEC_INLINE __m512i vec_bf16_high(vec v)
 {
         __m512i bits = _mm512_castps_si512(v);
         __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
 
-        bits = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
-        return _mm512_cvtepi32_epi16(_mm512_srli_epi32(bits, 16));
+        return _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+}
+
+VEC_INLINE __m256i vec_bf16(vec v)
+{
+        return _mm512_cvtepi32_epi16(_mm512_srli_epi32(vec_bf16_high(v), 16));
 }
 
 VEC_INLINE void vec_put_halves(void *p, enum dyn_dtype dtype, vec a, vec b, bool stream)

@@ -25,6 +25,8 @@ struct walk {
         struct archive *archive;
         const struct archive_limits *limits;
         uint64_t packed, unpacked; // bytes of the archive; of the entries so far
+        char magic[5];             // how it begins
+        bool raw;                  // it is only gunzipped
         struct entries entries;
         int dest;         // -1: writes nothing
         const char *root; // where the adapter lies; for dest
@@ -37,14 +39,28 @@ struct archive_limits archive_limits_default(void)
                 .bytes = (uint64_t)8 << 30, .file_bytes = (uint64_t)4 << 30, .entries = 64, .ratio = 200};
 }
 
+// What it is that libarchive does not know.
+static const char *found(const struct walk *w)
+{
+        static const struct {
+                const char *begins, *what;
+        } known[] = {{"PK\3\4", "a zip that ends before its directory of entries"}, {"PK\5\6", "a zip without entries"},
+                {"\x1f\x8b", "gzip of something else"}};
+
+        for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+                if (strncmp(w->magic, known[i].begins, strlen(known[i].begins)) == 0)
+                        return known[i].what;
+        return w->packed == 0 ? "no bytes" : "something else, or the beginning of one";
+}
+
 static enum dyn_status fail_read(const struct walk *w, struct dyn_error *err)
 {
         const char *why = archive_error_string(w->archive);
 
-        why = why ? why : "no reason given";
-        if (w->entries.n == 0)
-                return dyn_fail(err, DYN_INVALID, "expected a tar, tar.gz or zip archive: %.200s", why);
-        return dyn_fail(err, DYN_INVALID, "the archive is damaged or cut short: %.200s", why);
+        if (archive_format(w->archive) == 0 && !w->raw)
+                return dyn_fail(err, DYN_INVALID, "expected a complete tar, tar.gz or zip archive, found %s", found(w));
+        return dyn_fail(
+                err, DYN_INVALID, "the archive is damaged or cut short%s%.200s", why ? ": " : "", why ? why : "");
 }
 
 // An entry's bytes
@@ -184,9 +200,10 @@ static enum dyn_status begin(struct walk *w, int fd, bool raw, struct dyn_error 
 {
         struct stat st;
 
-        if (fstat(fd, &st) != 0 || lseek(fd, 0, SEEK_SET) != 0)
+        if (fstat(fd, &st) != 0 || lseek(fd, 0, SEEK_SET) != 0 || pread(fd, w->magic, 4, 0) < 0)
                 return dyn_fail(err, DYN_IO, "the upload cannot be read again: %s", strerror(errno));
         w->packed = (uint64_t)st.st_size;
+        w->raw = raw;
         w->archive = archive_read_new();
         archive_read_support_filter_gzip(w->archive);
         if (raw) {

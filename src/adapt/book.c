@@ -91,12 +91,11 @@ static void retire(struct registered *e)
 static void apply(struct registered *e)
 {
         struct held *v = (struct held *)e->pub.current; // pub comes first
-        bool favoured = v != NULL && e->registry->favour.held == v && e->registry->favour.keep;
 
         if (v == NULL)
                 return;
-        v->pin = e->settings.pin;
-        resident_pin(&v->residence, v->pin || favoured);
+        pins_settle(e->registry);
+        resident_pin(&v->residence, v->pin || favour_keeps(e->registry, v)); // what failed is tried again
         atomic_store(&v->pub.adapter->unmergeable, e->settings.mode == STORE_UNMERGED);
         version_kick(v->pub.adapter);
         blends_apply(e->registry);
@@ -228,6 +227,7 @@ void book_settle(struct registered *e)
                 return;
         e->settling = true; // these may end requests of it
         favour_settle(e->registry);
+        pins_settle(e->registry);
         blends_settle(e->registry);
         struct waiter *done = take_waiters(e, free_drained(e));
         struct dyn_error error = e->take_out;
@@ -251,32 +251,6 @@ void book_settings(struct registered *e, const struct store_settings *settings)
         apply(e);
         favour_settle(e->registry);
         show(e);
-}
-
-size_t book_pin_room(const struct registry *r, const char *name)
-{
-        size_t room = r->device_bytes;
-
-        for (int i = 0; i < r->n; i++) {
-                const struct registered *e = r->entries[i];
-
-                if (!e->settings.pin || e->pub.current == NULL || strcmp(e->pub.name, name) == 0)
-                        continue;
-                size_t bytes = dyn_adapter_info(e->pub.current->adapter)->bytes;
-                room -= bytes < room ? bytes : room;
-        }
-        return room;
-}
-
-enum dyn_status book_check_pin(
-        const struct registry *r, const char *name, size_t bytes, size_t room, struct dyn_error *err)
-{
-        if (bytes <= room)
-                return DYN_OK;
-        return dyn_fail(err, DYN_NO_MEMORY,
-                "adapter \"%s\" cannot be pinned: it takes %zu bytes on the device, and other pinned ones leave %zu of "
-                "the %zu that --adapter-memory allows",
-                name, bytes, room, r->device_bytes);
 }
 
 void book_unpublish(struct registered *e)

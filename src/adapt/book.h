@@ -16,7 +16,7 @@ struct scan;
 struct held {
         struct adapter_version pub;
         struct residence residence;
-        bool pin;          // by the settings
+        bool pin;          // by the settings, and met
         bool leaving;      // nobody uses it any more: it goes when the house lets go of it
         uint64_t sequence; // within its name, ascending from 1
         struct held *next; // the one before it
@@ -123,6 +123,9 @@ void book_refusal(struct registered *, const char *why, const char *source);
 // Keeps the settings; a pinned adapter is brought to the device.
 void book_settings(struct registered *, const struct store_settings *);
 
+// pins.c: after any change of what is published or pinned.
+void pins_settle(struct registry *);
+
 // Bytes of the device that the pins of all others leave; and whether so many suffice for one of that size, on any
 // thread: DYN_NO_MEMORY.
 size_t book_pin_room(const struct registry *, const char *name);
@@ -180,6 +183,7 @@ void blends_finish(struct registry *);
 
 // favour.c: after any change of what is published or of a mode, before versions are let go.
 void favour_settle(struct registry *);
+bool favour_keeps(const struct registry *, const struct held *); // on the device
 
 // retries.c. Stopping calls all who wait.
 void retries_init(struct retries *, uv_loop_t *);

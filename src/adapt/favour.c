@@ -63,6 +63,23 @@ void favour_settle(struct registry *r)
                 choose(f, v, true);
 }
 
+bool favour_keeps(const struct registry *r, const struct held *v)
+{
+        return r->favour.held == v && r->favour.keep;
+}
+
+const char *adapter_entry_unmerged_because(const struct adapter_entry *entry)
+{
+        const struct registered *e = (const struct registered *)entry; // pub comes first
+        const struct favour *f = &e->registry->favour;
+
+        if (entry->current == NULL)
+                return NULL;
+        if (f->keep && &f->held->pub != entry->current && entry->mode != STORE_UNMERGED)
+                return "another adapter is to be merged, and only one can be";
+        return atomic_load(&entry->current->adapter->unmerged_because);
+}
+
 const char *registry_marked_merged(const struct registry *r)
 {
         for (int i = 0; i < r->n; i++)
@@ -83,5 +100,8 @@ enum dyn_status registry_merge_at_start(struct registry *r, const char *name, st
                 return dyn_fail(err, DYN_INVALID, "--merge-at-start: the mode of adapter \"%s\" is unmerged", name);
         if (r->favour.held == NULL)
                 choose(&r->favour, (struct held *)e->pub.current, false); // pub comes first
+        else if (r->favour.held->pub.entry != &e->pub)
+                log_warn("adapter %s is not merged at start: the mode of adapter %s is merged", name,
+                        r->favour.held->pub.entry->name);
         return DYN_OK;
 }

@@ -218,11 +218,6 @@ const struct dyn_adapter *registry_merged(const struct registry *r)
         return blends_merged(r);
 }
 
-const char *adapter_entry_unmerged_because(const struct adapter_entry *entry)
-{
-        return entry->current ? atomic_load(&entry->current->adapter->unmerged_because) : NULL;
-}
-
 const struct dyn_adapter_info *adapter_entry_info(const struct adapter_entry *entry)
 {
         const struct registered *e = (const struct registered *)entry; // pub comes first

@@ -205,6 +205,9 @@ int64_t adapter_entry_merged_since(const struct adapter_entry *);
 const struct dyn_adapter *registry_merged(const struct registry *);
 const char *adapter_entry_unmerged_because(const struct adapter_entry *);
 
+// Why a pin is not met, or NULL.
+const char *adapter_entry_unpinned_because(const struct adapter_entry *);
+
 // Since the start, for the metrics page.
 struct registry_totals {
         struct resident_totals resident;

@@ -41,6 +41,7 @@ static void write_entry(struct writer *w, const struct adapter_entry *entry)
                 writer_member_null(w, "merged_since");
         writer_member_string(w, "unmerged_because", adapter_entry_unmerged_because(entry));
         writer_member_bool(w, "pinned", entry->pinned);
+        writer_member_string(w, "unpinned_because", adapter_entry_unpinned_because(entry));
         writer_member_string(w, "mode", store_mode_name(entry->mode));
         writer_member_int(w, "in_flight", entry->in_flight);
         writer_member_int(w, "requests", (int64_t)entry->requests);

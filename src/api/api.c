@@ -76,13 +76,13 @@ static const char *pattern_of(const char *path)
         return "other";
 }
 
-void api_on_done(void *ctx, const char *method, const char *path, int status, double seconds)
+void api_on_done(void *ctx, const char *method, const char *path, int status, const char *why, double seconds)
 {
         struct api *api = ctx;
 
         counters_answer(&api->counters, path ? pattern_of(path) : "other", status);
-        log_write(status >= 500 && status != 503 ? LOG_WARN : LOG_DEBUG, "%s %s: %d in %.1f ms", method ? method : "-",
-                path ? path : "-", status, seconds * 1e3);
+        log_write(status >= 500 && status != 503 ? LOG_WARN : LOG_DEBUG, "%s %s: %d in %.1f ms%s%s",
+                method ? method : "-", path ? path : "-", status, seconds * 1e3, why ? ": " : "", why ? why : "");
 }
 
 struct api *api_create(const struct api_options *o)
@@ -138,6 +138,17 @@ void api_serve(struct api *api, const struct api_parts *parts)
 void api_drain(struct api *api)
 {
         api->state = API_DRAINING;
+}
+
+void api_cut_off(struct http_server *http)
+{
+        struct problem p = {.about = ABOUT_SERVER};
+        struct buf body = {0};
+
+        problem_set(&p, DYN_BUSY, NULL, "draining", "the server is stopping and cannot wait for this request to end");
+        reply_problem_body(&p, &body);
+        http_cut_off(http, reply_status(&p), &body);
+        buf_free(&body);
 }
 
 bool api_pump(struct api *api)

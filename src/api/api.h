@@ -35,7 +35,7 @@ void api_destroy(struct api *);
 const struct http_route *api_routes(int *n);
 int api_admit(void *ctx, struct http_exchange *, int access, const char **why);
 void api_error_body(int status, const char *message, struct buf *out);
-void api_on_done(void *ctx, const char *method, const char *path, int status, double seconds);
+void api_on_done(void *ctx, const char *method, const char *path, int status, const char *why, double seconds);
 
 // The running server's parts. All are borrowed; chat_template may be NULL.
 struct api_parts {
@@ -50,6 +50,9 @@ void api_serve(struct api *, const struct api_parts *);
 
 // From here on they are refused; running ones end.
 void api_drain(struct api *);
+
+// Ends those that still run: their clients are told, in the stream where one has begun.
+void api_cut_off(struct http_server *);
 
 // Handles the engine's events, so many at a time that connections are not kept waiting. True if some are left.
 bool api_pump(struct api *);

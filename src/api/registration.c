@@ -145,7 +145,7 @@ static void begin(struct api *api, struct http_exchange *x, const struct registr
                 adapters_answer(x, 202, registry_find(api->registry, order->name), NULL);
 }
 
-// Only one adapter can lie merged in the base, so only one can have that for its mode.
+// Only one adapter can lie merged in the base, so only one can have that for its mode. mode may be NULL: it stays.
 static enum dyn_status read_mode(
         struct api *api, const char *name, const char *mode, struct store_settings *settings, struct problem *p)
 {
@@ -158,7 +158,7 @@ static enum dyn_status read_mode(
         if (mode != NULL && strcmp(mode, store_mode_name(settings->mode)) != 0)
                 return problem_set(p, DYN_INVALID, "mode", NULL,
                         "\"mode\": expected auto, merged or unmerged, found \"%.40s\"", mode);
-        if (settings->mode == STORE_MERGED && other != NULL && strcmp(other, name) != 0)
+        if (mode != NULL && settings->mode == STORE_MERGED && other != NULL && strcmp(other, name) != 0)
                 return problem_set(p, DYN_CONFLICT, "mode", "merged_already",
                         "\"mode\": adapter \"%s\" is to be merged already, and only one can be: set its mode to auto "
                         "first",

@@ -97,6 +97,7 @@ void reply_problem(struct http_exchange *x, const struct problem *p)
         if (status == 503)
                 http_add_header(x, "Retry-After", "5");
         reply_problem_body(p, &body);
+        http_explain(x, p->err.text);
         reply_json(x, status, &body);
         buf_free(&body);
 }

@@ -81,7 +81,9 @@ static const struct conf_row rows[] = {
         {"max-connections", CONF_INT, AT(max_connections), "1024", "N",
          "Open connections; more are closed at once.", .min = 1, .max = 65536},
         {"drain-timeout", CONF_INT, AT(drain_timeout), "0", "SECONDS",
-         "After SIGTERM, running requests may take so long to end. 0 is as long as they need.", .max = A_DAY},
+         "After SIGTERM, running requests may take so long to end; then they are cut off, and their clients told. 0 is as "
+         "long as they need.",
+                .max = A_DAY},
 
         {"backend", CONF_STRING, AT(backend), "auto", NULL,
          "What computes: auto and cpu pick the fastest of this machine, plain is the slow reference.",

@@ -82,6 +82,11 @@ static void put_head(struct http_exchange *e, int status, const char *content_ty
         buf_free(&head);
 }
 
+void http_explain(struct http_exchange *e, const char *why)
+{
+        snprintf(e->refusal, sizeof e->refusal, "%s", why);
+}
+
 static void begin(struct http_exchange *e, int status)
 {
         struct http_conn *c = e->conn;
@@ -163,10 +168,9 @@ void http_stream_close(struct http_exchange *e)
         end(e);
 }
 
-void http_refuse(struct http_conn *c, int status, const char *message)
+// In the place of a handler; all of the request need not be here.
+static void answer_instead(struct http_conn *c, int status, const struct buf *body)
 {
-        struct buf body = {0};
-
         if (c->exchange == NULL)
                 c->exchange = http_exchange_create(c);
         struct http_exchange *e = c->exchange;
@@ -177,7 +181,30 @@ void http_refuse(struct http_conn *c, int status, const char *message)
         c->deadline = 0;
         if (status == 503)
                 http_add_header(e, "Retry-After", "1");
+        http_respond(e, status, "application/json", body->data, body->len);
+}
+
+void http_refuse(struct http_conn *c, int status, const char *message)
+{
+        struct buf body = {0};
+
         c->server->options.error_body(status, message, &body);
-        http_respond(e, status, "application/json", body.data, body.len);
+        answer_instead(c, status, &body);
         buf_free(&body);
+}
+
+void http_cut_off_conn(struct http_conn *c, int status, const struct buf *body)
+{
+        struct http_exchange *e = c->exchange;
+
+        if (c->broken || c->phase < CONN_HEAD || c->phase > CONN_RUNNING)
+                return;
+        if (c->phase == CONN_RUNNING && e->aborted != NULL)
+                e->aborted(e, e->aborted_user);
+        if (c->phase == CONN_RUNNING && e->streaming) {
+                http_stream_event(e, "error", body->data, body->len);
+                http_stream_close(e);
+        } else {
+                answer_instead(c, status, body);
+        }
 }

@@ -39,7 +39,8 @@ void http_exchange_finish(struct http_exchange *e, int status)
         const struct http_options *o = &e->conn->server->options;
 
         if (o->on_done != NULL)
-                o->on_done(o->ctx, http_method(e), http_path(e), status, (double)(uv_hrtime() - e->started) / 1e9);
+                o->on_done(o->ctx, http_method(e), http_path(e), status, e->refusal[0] ? e->refusal : NULL,
+                        (double)(uv_hrtime() - e->started) / 1e9);
         http_exchange_destroy(e);
 }
 

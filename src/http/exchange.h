@@ -26,8 +26,8 @@ struct http_exchange {
         size_t uploaded; // bytes in it
 
         // What http has against it: answered without a handler when the request is complete, or at once.
-        int refused; // a status, or 0
-        char refusal[200];
+        int refused;                                       // a status, or 0
+        char refusal[sizeof((struct dyn_error *)0)->text]; // why; or why a handler answers an error
         bool preflight;
 
         // The answer.
@@ -64,6 +64,9 @@ int http_upload_write(struct http_exchange *, const char *data, size_t len);
 
 // Answers what no handler sees: the body comes from options.error_body.
 void http_refuse(struct http_conn *, int status, const char *message);
+
+// The connection's part of http_cut_off.
+void http_cut_off_conn(struct http_conn *, int status, const struct buf *body);
 
 // cors.c: whether this OPTIONS request is a preflight to be answered; if so its headers are added. allow is as
 // http_route_find tells it.

@@ -55,8 +55,9 @@ struct http_options {
         void (*error_body)(int status, const char *message, struct buf *out);
         // Called once for each answered or broken exchange, for the log and metrics, when its last byte is handed over
         // for writing. Status 499 if the peer left before that; method and path "-" where the request had none yet;
-        // path without query, as sent; seconds since the first byte of the request. May be NULL.
-        void (*on_done)(void *ctx, const char *method, const char *path, int status, double seconds);
+        // path without query, as sent; why it was refused, NULL if nobody said; seconds since the first byte of the
+        // request. May be NULL.
+        void (*on_done)(void *ctx, const char *method, const char *path, int status, const char *why, double seconds);
 };
 
 // Raises the process's descriptor limit as far as it may, lowers max_connections to what that allows, and ignores
@@ -70,6 +71,11 @@ const char *http_address(const struct http_server *);
 // Stops accepting, closes idle connections, lets running exchanges and requests that are half here end (each connection
 // closes after its answer), then calls done with ctx from the loop. Once.
 void http_drain(struct http_server *, void (*done)(void *ctx), void *ctx);
+
+// Ends what a drain still waits for: each request that is here, in whole or in part, is answered with status and body,
+// which is JSON; a stream that has begun ends with body as an `error` event. To its handler the peer has left
+// (on_abort).
+void http_cut_off(struct http_server *, int status, const struct buf *body);
 
 // Closes what is left; on_abort is called for open exchanges. The loop must run once more before the memory is gone.
 void http_close(struct http_server *);
@@ -104,6 +110,9 @@ void http_respond(struct http_exchange *, int status, const char *content_type, 
 
 // The same with a body that is taken over rather than copied, however large; *body is empty afterwards.
 void http_respond_buf(struct http_exchange *, int status, const char *content_type, struct buf *body);
+
+// Why the answer to come is an error, for on_done.
+void http_explain(struct http_exchange *, const char *why);
 
 // A streamed answer: chunked for HTTP/1.1, until close for 1.0. Writes never block: what the peer has not taken yet is
 // http_stream_backlog bytes; on_drained is called, from the loop, when it has fallen to a quarter of the high mark

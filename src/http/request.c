@@ -193,7 +193,7 @@ static int on_headers_complete(llhttp_t *p)
 static void reserve(struct http_exchange *e, const llhttp_t *p, size_t len)
 {
         if (e->body.len <= BELIEVED_BYTES && e->body.len + len > BELIEVED_BYTES && p->content_length > 0)
-                buf_reserve(&e->body, p->content_length); // what is left of it
+                buf_reserve(&e->body, len + p->content_length); // what is left behind these
 }
 
 static int on_body(llhttp_t *p, const char *at, size_t len)

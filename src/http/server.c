@@ -140,6 +140,13 @@ void http_drain(struct http_server *s, void (*done)(void *ctx), void *ctx)
         http_server_wake(s);
 }
 
+void http_cut_off(struct http_server *s, int status, const struct buf *body)
+{
+        assert(s->draining);
+        for (struct link *l = s->conns.next; l != &s->conns; l = l->next)
+                http_cut_off_conn(LINK_ITEM(l, struct http_conn, link), status, body);
+}
+
 void http_close(struct http_server *s)
 {
         if (s == NULL || s->closing)

@@ -314,9 +314,11 @@ def archives(good):
     kinds = {"symlink": tarfile.SYMTYPE, "hard link": tarfile.LNKTYPE, "character device": tarfile.CHRTYPE, "block device": tarfile.BLKTYPE,
              "pipe": tarfile.FIFOTYPE}
     told = {"symlink": "link", "hard link": "link", "character device": "device", "block device": "device", "pipe": "pipe"}
-    cases = {"empty": (b"", []), "no archive": (b"hello, world" * 100, []), "JSON": (b'{"name": "x"}', []), "safetensors as it is": (weights[1], []),
-             "zeros": (b"\x00" * 10240, []), "an empty tar": (tar([]), [ADAPTER_CONFIG]), "an empty zip": (zipped([]), []),
-             "a gzip of no tar": (gzip.compress(b"no tar" * 1000), []), "gzip in gzip": (gzip.compress(packed), ["gzip"])}
+    other = ["expected a complete tar, tar.gz or zip archive, found something else"]
+    cases = {"empty": (b"", ["found no bytes"]), "no archive": (b"hello, world" * 100, other), "JSON": (b'{"name": "x"}', other),
+             "safetensors as it is": (weights[1], other),
+             "zeros": (b"\x00" * 10240, []), "an empty tar": (tar([]), [ADAPTER_CONFIG]), "an empty zip": (zipped([]), ["found a zip without entries"]),
+             "a gzip of no tar": (gzip.compress(b"no tar" * 1000), ["found gzip of something else"]), "gzip in gzip": (gzip.compress(packed), ["gzip"])}
     for what, kind in kinds.items():
         for name in (*FILES, "other"):
             rest = [f for f in files if f[0] != name]
@@ -346,11 +348,11 @@ def archives(good):
     cases |= {"bomb, tar.gz": (tar([*files, ("zeros", zeros)], "gz"), ["200"]), "bomb, zip": (zipped([*files, ("zeros", zeros)]), ["200"]),
               "bomb in the weights": (zipped([config, (weights[0], zeros)]), ["200"])}
     for at in (1, 100, 511, 512, 513, 700, 1024, 1500, len(plain) // 4, len(plain) // 2, len(weights[1])):
-        cases[f"tar cut at {at}"] = (plain[:at], [])
+        cases[f"tar cut at {at}"] = (plain[:at], ["cut short"] if at >= 512 else other)
     for at in (1, 5, 10, 18, 100, len(packed) // 4, len(packed) // 2, len(packed) - 8, len(packed) - 1):
-        cases[f"tar.gz cut at {at}"] = (packed[:at], [])
+        cases[f"tar.gz cut at {at}"] = (packed[:at], ["cut short"] if at > 1 else other)
     for at in (1, 4, 29, 30, 60, len(z) // 4, len(z) // 2, len(z) - 200):
-        cases[f"zip cut at {at}"] = (z[:at], [])
+        cases[f"zip cut at {at}"] = (z[:at], ["expected a complete", "found a zip that ends before its directory"] if at > 1 else other)
     middle = len(packed) // 2
     cases |= {"tar.gz damaged in the middle": (lying(packed, middle, bytes(b ^ 255 for b in packed[middle:middle + 8])), []),
               "tar.gz with a wrong checksum": (lying(packed, len(packed) - 8, b"\0\0\0\0"), []),

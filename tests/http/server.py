@@ -238,9 +238,20 @@ class Server:
 
     def rss(self):
         """Resident memory in bytes, without what is mapped from files."""
+        return self.memory("RssAnon")
+
+    def forget_peak(self):
+        with open(f"/proc/{self.process.pid}/clear_refs", "w", encoding="ascii") as f:
+            f.write("5")
+
+    def peak(self):
+        """The most resident memory since forget_peak, in bytes."""
+        return self.memory("VmHWM")
+
+    def memory(self, field):
         with open(f"/proc/{self.process.pid}/status", encoding="ascii") as f:
             fields = dict(line.split(":", 1) for line in f)
-        return int(fields["RssAnon"].split()[0]) * 1024
+        return int(fields[field].split()[0]) * 1024
 
 
 def at_once(*calls):

@@ -191,6 +191,8 @@ def test_pins_that_do_not_fit_together_are_507(start, tiny_model, tiny_adapter, 
         shutil.copytree(tiny_adapter("all"), tmp_path / "d")
         assert register(server, "d", tmp_path / "d", pin=True).status == 507
         assert server.get("/v1/adapters/d").status == 404 and not (tmp_path / "store" / "d").exists()
+        lines = [line for line in server.log.splitlines() if ": 507 in" in line]
+        assert len(lines) == 2 and 'ms: adapter "c" cannot be pinned: ' in lines[0] and 'ms: adapter "d" cannot be pinned: ' in lines[1], lines
         assert server.call("PATCH", "/v1/adapters/a", {"pin": False}).status == 200
         assert pin("c").status == 200
 

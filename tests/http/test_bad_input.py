@@ -1,5 +1,6 @@
 """Bad bodies get the right status, name their field, and leave the server as it was."""
 import json
+import time
 
 import pytest
 
@@ -162,6 +163,30 @@ def test_wrong_methods_and_paths(tiny, method, path, status):
 def test_a_huge_body_is_413(tiny):
     reply = tiny.call("POST", "/v1/completions", b'{"prompt": "' + b"a" * (17 << 20) + b'"}')
     assert reply.status == 413 and reply.error["message"]
+
+
+@pytest.mark.parametrize("chunked, most", [(True, 2.3), (False, 1.3)])
+def test_a_body_at_the_limit_takes_little_more_than_its_size_and_a_byte_beyond_it_is_413_at_once(fresh, slow, chunked, most):
+    """most: how many times its size it may take; one whose size is not known beforehand is moved as it grows."""
+    limit, piece = 16 << 20, b"a" * 65536
+    framing = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {limit}"
+    with fresh.socket() as wire:
+        wire.sendall(f"POST /v1/completions HTTP/1.1\r\nHost: x\r\n{framing}\r\n\r\n".encode())
+        fresh.forget_peak()
+        before = fresh.peak()
+        for _ in range(limit // len(piece) - 1):
+            wire.sendall(b"%x\r\n%s\r\n" % (len(piece), piece) if chunked else piece)
+        part = piece[:-1]  # all but a byte
+        wire.sendall(b"%x\r\n%s\r\n" % (len(part), part) if chunked else part)
+        end = time.monotonic() + 10 * slow
+        while (taken := fresh.rss()) < limit and time.monotonic() < end:
+            time.sleep(0.01)
+        assert taken > limit
+        time.sleep(0.2)
+        assert slow > 1 or fresh.peak() - before < most * limit
+        if chunked:
+            wire.sendall(b"2\r\n")
+            assert wire.recv(100).startswith(b"HTTP/1.1 413 ")
 
 
 def test_a_long_prompt_is_400_at_once(tiny):

@@ -289,6 +289,7 @@ def test_a_blend_that_cannot_fit_is_507(start, tiny_model, tiny_store):
     with start("--model", tiny_model, "--adapters", tiny_store, "--kv-memory", "4M", "--adapter-memory", "700K") as server:
         reply = ask(server, MIX)
         assert reply.status == 507 and reply.error["message"].startswith("all*0.7+rank64*0.3: "), reply
+        assert "POST /v1/completions: 507 in" in server.log and f"ms: {reply.error['message']}\n" in server.log
         assert ask(server, [{"name": "rank64", "weight": 0.5}]).status == 200
         assert server.stop() == 0
 

@@ -13,6 +13,7 @@ sys.path.append(SOAK)
 
 import make_tiny
 import pool
+from server import at_once
 
 PROMPT = [5, 6, 7, 8]
 LONG = [3 + i * 7 % 280 for i in range(400)]  # 25 pages of the cache
@@ -243,6 +244,36 @@ def test_folders_that_people_put_into_the_store_are_served_by_both_within_two_se
         assert answer(server, "dropped")[0] == expected[0]
     shutil.rmtree(store / "dropped")
     within_two_seconds(replicas, "dropped", 404)
+
+
+def test_replicas_that_pin_more_than_fits_keep_the_first_by_name(start, tiny_model, tiny_adapter, tmp_path):
+    for name in "ab":
+        shutil.copytree(tiny_adapter("all"), tmp_path / "store" / name)
+    options = ["--model", tiny_model, "--adapters", tmp_path / "store", "--kv-memory", "1M", "--adapter-memory", "60K"]
+
+    def entries(server):
+        return [server.get(f"/v1/adapters/{name}").json for name in "ab"]
+
+    def pin(server, name):
+        assert server.call("PATCH", f"/v1/adapters/{name}", {"pin": True}).status == 200
+
+    def wait_until(server, what):
+        end = time.monotonic() + 3 * server.slow
+        while not what(*entries(server)):
+            assert time.monotonic() < end, entries(server)
+            time.sleep(0.02)
+
+    with start(*options) as one, start(*options) as two:
+        at_once(lambda: pin(one, "b"), lambda: pin(two, "a"))
+        for server in (one, two):
+            wait_until(server, lambda a, b: a["pinned"] and b["pinned"] and (a["tier"], b["tier"]) == ("device", "host"))
+            a, b = entries(server)
+            assert a["unpinned_because"] is None and "no room" in b["unpinned_because"], (a, b)
+            assert (answer(server, "a")[0], answer(server, "b")) == (a["version"], 507)
+        assert one.call("PATCH", "/v1/adapters/a", {"pin": False}).status == 200
+        for server in (one, two):
+            wait_until(server, lambda a, b: not a["pinned"] and b["tier"] == "device" and b["unpinned_because"] is None)
+        assert (one.stop(), two.stop()) == (0, 0)
 
 
 def test_two_servers_that_change_one_name_at_once_agree_in_the_end(replicas, tiny_adapter, tmp_path):

@@ -70,6 +70,38 @@ def test_only_one_adapter_can_have_merged_for_its_mode(server, tiny_adapter, tmp
     merge(server, "all")
 
 
+def test_replicas_that_set_merged_for_two_adapters_at_once_follow_the_first_by_name(start, f32_model, tiny_store, tmp_path):
+    shutil.copytree(tiny_store, tmp_path / "store")
+    options = ["--model", f32_model, "--adapters", tmp_path / "store", "--kv-memory", "16M"]
+    with start(*options) as one, start(*options) as two:
+        bar_all(one)
+        wait_until(two, lambda: all(e["mode"] == "unmerged" for e in two.get("/v1/adapters").json["data"]))
+        at_once(lambda: set_mode(one, "rank1", "merged"), lambda: set_mode(two, "all", "merged"))
+        for server in (one, two):
+            wait_until(server, lambda: entry(server, "all")["merged"] and entry(server, "rank1")["mode"] == "merged")
+            rank1 = entry(server, "rank1")
+            assert not rank1["merged"] and "another adapter" in rank1["unmerged_because"], rank1
+            assert entry(server, "all")["unmerged_because"] is None
+            assert mode_of(ask(server, "rank1")) == "per-row" and mode_of(ask(server, "all")) == entry(server, "all")["version"]
+        assert two.call("PATCH", "/v1/adapters/rank1", {"pin": True}).status == 200  # which is no word about the mode
+        set_mode(two, "all", "auto")
+        for server in (one, two):
+            wait_until(server, lambda: entry(server, "rank1")["merged"])
+            assert entry(server, "rank1")["unmerged_because"] is None
+        assert (one.stop(), two.stop()) == (0, 0)
+
+
+def test_who_shall_be_merged_at_start_gives_way_to_a_mode(start, f32_model, tiny_adapter, tmp_path):
+    for name in ("all", "rank1"):
+        shutil.copytree(tiny_adapter(name), tmp_path / "store" / name)
+    (tmp_path / "store" / "all" / "dynlora.json").write_text('{"mode": "merged"}')
+    with start("--model", f32_model, "--adapters", tmp_path / "store", "--kv-memory", "16M", "--merge-at-start", "rank1") as server:
+        wait_until(server, lambda: entry(server, "all")["merged"])
+        assert "another adapter" in entry(server, "rank1")["unmerged_because"]
+        assert "adapter rank1 is not merged at start: the mode of adapter all is merged" in server.log
+        assert server.stop() == 0
+
+
 def test_the_list_says_what_is_merged_also_if_that_is_a_weighted_list(start, f32_model, tiny_store, tmp_path):
     shutil.copytree(tiny_store, tmp_path / "store")
     blend = [{"name": "all", "weight": 0.7}, {"name": "rank13", "weight": 0.3}]

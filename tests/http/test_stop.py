@@ -82,6 +82,36 @@ def test_a_drain_has_a_time_limit_if_asked_for(start, long_model, which):
         stream.close()
 
 
+def test_clients_that_a_drain_cuts_off_are_told(start, long_model):
+    """Streams by an error event, all others by 503: one that runs, one that waits for a row, and one of which half is here."""
+    with start("--model", long_model, "--kv-memory", "256M", "--max-rows", 2, "--drain-timeout", 1) as server:
+        half = server.connect()
+        half.putrequest("POST", "/v1/completions")
+        half.putheader("content-length", "100")
+        half.endheaders(b"{")
+        stream, whole = server.stream("/v1/completions", {**LONG, "max_tokens": 30000}), []
+        threads = [threading.Thread(target=lambda: whole.append(server.post("/v1/completions", {**LONG, "max_tokens": 30000}))) for _ in range(2)]
+        for t in threads:
+            t.start()
+        server.wait_until_running(2)
+        while server.metric("vllm:num_requests_waiting") < 1:
+            time.sleep(0.01)
+        server.signal()
+        *_, (name, data) = stream.events()
+        error = json.loads(data)["error"]
+        assert name == "error" and "stopping" in error["message"] and (error["type"], error["code"]) == ("server_error", "draining")
+        for t in threads:
+            t.join()
+        reply = half.getresponse()
+        assert reply.status == 503 and "stopping" in json.loads(reply.read())["error"]["message"]
+        for r in whole:
+            assert r.status == 503 and int(r.headers["retry-after"]) > 0 and r.headers["connection"] == "close", r
+            assert "stopping" in r.error["message"] and r.error["code"] == "draining", r
+        stream.close()
+        half.close()
+        assert server.wait() == 128 + signal.SIGTERM
+
+
 def test_a_signal_while_it_starts_ends_it(start, models):
     for delay in (0, 0.01, 0.05, 0.2, 0.5):
         with start("--model", f"{models}/tiny", wait=False) as server:

@@ -181,6 +181,11 @@ void http_add_header(struct http_exchange *x, const char *name, const char *valu
         buf_append(&x->headers, value, strlen(value) + 1);
 }
 
+void http_explain(struct http_exchange *x, const char *why)
+{
+        assert_false(x->gone);
+}
+
 void http_respond(struct http_exchange *x, int status, const char *type, const char *body, size_t len)
 {
         assert_false(x->gone || x->streaming);
@@ -233,6 +238,10 @@ void http_on_abort(struct http_exchange *x, void (*aborted)(struct http_exchange
         assert_false(x->gone);
         x->aborted = aborted;
         x->aborted_user = user;
+}
+
+void http_cut_off(struct http_server *server, int status, const struct buf *body)
+{
 }
 
 // The engine
@@ -492,6 +501,11 @@ int64_t adapter_entry_merged_since(const struct adapter_entry *e)
 }
 
 const char *adapter_entry_unmerged_because(const struct adapter_entry *e)
+{
+        return NULL;
+}
+
+const char *adapter_entry_unpinned_because(const struct adapter_entry *e)
 {
         return NULL;
 }

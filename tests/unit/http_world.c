@@ -80,6 +80,12 @@ static void handle_later(struct http_exchange *e, void *ctx)
         uv_mutex_unlock(&w->mutex);
 }
 
+static void handle_failure(struct http_exchange *e, void *ctx)
+{
+        http_explain(e, "no room");
+        http_respond(e, 507, NULL, "", 0);
+}
+
 static void handle_stream(struct http_exchange *e, void *ctx)
 {
         http_stream_open(e, 200, "text/event-stream");
@@ -184,6 +190,7 @@ static const struct http_route routes[] = {
         {"GET", "/item/{id}/more", handle_item},
         {"GET", "/show", handle_show},
         {"GET", "/later", handle_later},
+        {"GET", "/failure", handle_failure},
         {"POST", "/later", handle_later},
         {"GET", "/stream", handle_stream},
         {"GET", "/flood", handle_flood},
@@ -210,7 +217,7 @@ static void error_body(int status, const char *message, struct buf *out)
         buf_printf(out, "{\"error\":{\"code\":%d,\"message\":\"%s\"}}", status, message);
 }
 
-static void on_done(void *ctx, const char *method, const char *path, int status, double seconds)
+static void on_done(void *ctx, const char *method, const char *path, int status, const char *why, double seconds)
 {
         struct world *w = ctx;
 
@@ -219,6 +226,7 @@ static void on_done(void *ctx, const char *method, const char *path, int status,
                 w->done_status[w->n_done] = status;
                 w->done_seconds[w->n_done] = seconds;
                 snprintf(w->done_line[w->n_done], sizeof w->done_line[0], "%s %s", method, path);
+                snprintf(w->done_why[w->n_done], sizeof w->done_why[0], "%s", why ? why : "");
         }
         w->n_done++;
         uv_cond_broadcast(&w->cond);

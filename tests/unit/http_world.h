@@ -29,6 +29,7 @@ struct world {
         int n_held, n_aborted, n_drained_calls, n_done, n_handled;
         int done_status[WORLD_DONE_MAX];
         char done_line[WORLD_DONE_MAX][64]; // "GET /path"
+        char done_why[WORLD_DONE_MAX][64];  // "" if nobody said
         double done_seconds[WORLD_DONE_MAX];
         size_t max_backlog, max_when_drained; // after and before the writing of /flood
         bool drain_done;

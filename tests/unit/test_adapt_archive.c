@@ -462,6 +462,22 @@ static void an_archive_cut_short_is_refused_wherever_it_is_cut(void **state)
         }
 }
 
+static void a_zip_cut_short_is_told_from_other_files(void **state)
+{
+        static const char missing[] =
+                "expected a complete tar, tar.gz or zip archive, found a zip that ends before its "
+                "directory of entries";
+        struct bytes b = make("zip", "none", NULL, plain);
+
+        for (size_t len = 4; len < b.len; len++) {
+                char *part = malloc(len);
+
+                memcpy(part, b.data, len);
+                refused((struct bytes){part, len}, DYN_INVALID, missing);
+        }
+        free(b.data);
+}
+
 static void a_damaged_archive_is_refused_or_does_not_matter(void **state)
 {
         int n_taken = 0, n = 0;
@@ -567,6 +583,7 @@ int main(void)
                 cmocka_unit_test(each_limit_is_kept),
                 cmocka_unit_test(a_size_that_lies_is_refused),
                 cmocka_unit_test(an_archive_cut_short_is_refused_wherever_it_is_cut),
+                cmocka_unit_test(a_zip_cut_short_is_told_from_other_files),
                 cmocka_unit_test(a_damaged_archive_is_refused_or_does_not_matter),
                 cmocka_unit_test(what_is_no_such_archive_is_refused),
                 cmocka_unit_test(an_encrypted_archive_is_refused_as_such),

@@ -503,6 +503,53 @@ static void a_drain_of_nothing_is_done_at_once(void **state)
         world_close(&w);
 }
 
+static void cut_off(struct world *world, void *arg)
+{
+        struct buf body = {0};
+
+        buf_puts(&body, "{\"error\":1}");
+        http_cut_off(world->server, 503, &body);
+        buf_free(&body);
+}
+
+static void expect_cut_off(int fd)
+{
+        struct answer a = client_answer(fd, false);
+
+        assert_int_equal(a.status, 503);
+        assert_string_equal(a.body, "{\"error\":1}");
+        assert_string_equal(answer_header(&a, "connection"), "close");
+        answer_free(&a);
+        assert_true(client_sees_end(fd));
+        close(fd);
+}
+
+static void whoever_is_cut_off_is_told(void **state)
+{
+        world_init(&w);
+        world_open(&w);
+        int running = client_open(&w), stream = client_open(&w), head = client_open(&w), body = client_open(&w);
+        client_send(running, "GET /later HTTP/1.1\r\nHost: x\r\n\r\n" HEALTH);
+        client_send(stream, "GET /later?stream HTTP/1.1\r\nHost: x\r\n\r\n");
+        world_wait(&w, &w.n_held, 2);
+        client_send(head, "GET /hea");
+        client_send(body, "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nab");
+        usleep(50000);
+        world_do(&w, drain, NULL);
+        world_do(&w, cut_off, NULL);
+        expect_cut_off(running);
+        expect_cut_off(head);
+        expect_cut_off(body);
+        expect_body(stream, "event: error\ndata: {\"error\":1}\n\n");
+        assert_true(client_sees_end(stream));
+        close(stream);
+        for (int i = 0; i < 100 && !drained(); i++)
+                usleep(20000);
+        assert_true(drained());
+        world_close(&w);
+        assert_int_equal(w.n_aborted, 2);
+}
+
 static void closing_aborts_what_is_open(void **state)
 {
         int fds[20], before = open_descriptors();
@@ -541,6 +588,21 @@ static void on_done_tells_how_long_an_answer_took(void **state)
         assert_true(w.done_seconds[0] > 0.29 && w.done_seconds[0] < 5);
 }
 
+static void on_done_tells_why_an_answer_is_none(void **state)
+{
+        world_init(&w);
+        world_open(&w);
+        int fd = client_open(&w);
+        expect_status(fd, HEALTH, 200);
+        expect_status(fd, "GET /failure HTTP/1.1\r\nHost: x\r\n\r\n", 507);
+        expect_status(fd, "GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n", 404);
+        close(fd);
+        world_close(&w);
+        assert_string_equal(w.done_why[0], "");
+        assert_string_equal(w.done_why[1], "no room");
+        assert_string_equal(w.done_why[2], "no such path: /nowhere");
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -559,8 +621,10 @@ int main(void)
                 cmocka_unit_test(five_hundred_connections_are_all_served),
                 cmocka_unit_test(a_drain_closes_the_idle_at_once_and_lets_the_others_end),
                 cmocka_unit_test(a_drain_of_nothing_is_done_at_once),
+                cmocka_unit_test(whoever_is_cut_off_is_told),
                 cmocka_unit_test(closing_aborts_what_is_open),
                 cmocka_unit_test(on_done_tells_how_long_an_answer_took),
+                cmocka_unit_test(on_done_tells_why_an_answer_is_none),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
