@@ -23,7 +23,7 @@ struct machine {
         const char *memory; // (MEMORY_BYTES)
         work_fn *read, *fma, *wide;
         int n_threads;
-        volatile float sink; // so that no loop is left out
+        _Atomic float sink; // of every thread, so that no loop is left out
 };
 
 // Reading: each thread goes through a part of its own in four streams, as the rows of a matrix are read

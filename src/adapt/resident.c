@@ -170,9 +170,11 @@ static void pump(struct resident *h)
 
 void resident_brought(struct residence *r, enum dyn_status status, const struct dyn_error *err)
 {
+        struct resident *h = r->house;
+
         if (status != DYN_OK)
-                refuse(r, status, err);
-        pump(r->house);
+                refuse(r, status, err); // with its last want it may go
+        pump(h);
 }
 
 // From outside

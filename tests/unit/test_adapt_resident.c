@@ -531,15 +531,17 @@ struct leaver {
         struct want want; // comes first
         struct world *world;
         struct residence *place;
+        enum dyn_status told;
 };
 
 static void on_told(struct want *want, enum dyn_status status, const struct dyn_error *error)
 {
         struct leaver *l = (struct leaver *)want;
 
-        assert_int_equal(status, DYN_BUSY);
+        l->told = status;
         leave(l->world, l->place);
         l->place->next_wanted = (struct residence *)(uintptr_t)-8; // nobody may look at it any more
+        l->place->house = (struct resident *)(uintptr_t)-8;
 }
 
 static void who_is_told_of_the_stop_may_leave_at_once(void **state)
@@ -559,7 +561,25 @@ static void who_is_told_of_the_stop_may_leave_at_once(void **state)
         }
         resident_stop(w->house);
         assert_int_equal(w->n_gone, 3);
+        for (int i = 0; i < 3; i++)
+                assert_int_equal(l[i].told, DYN_BUSY);
         resident_done(&w->places[0]);
+}
+
+static void who_is_told_of_a_failed_load_may_leave_at_once(void **state)
+{
+        struct world *w = *state;
+        struct leaver l = {{.granted = on_told}, w, &w->places[0]};
+
+        build(w, 1, 16);
+        test_host_refuses = 3;
+        enter(w);
+        resident_want(&w->places[0], &l.want);
+        while (w->n_gone == 0)
+                uv_run(&w->loop, UV_RUN_ONCE);
+        test_host_refuses = -1;
+        assert_int_equal(l.told, DYN_NO_MEMORY);
+        assert_int_equal(resident_totals(w->house).device_bytes, 0);
 }
 
 static void stopping_during_loads_ends_them(void **state)
@@ -679,6 +699,7 @@ int main(void)
                 test_in_world(files_leave_the_host_when_its_budget_is_full),
                 test_in_world(stopping_answers_all_who_wait),
                 test_in_world(who_is_told_of_the_stop_may_leave_at_once),
+                test_in_world(who_is_told_of_a_failed_load_may_leave_at_once),
                 test_in_world(stopping_during_loads_ends_them),
                 test_in_world(a_thousand_versions_take_turns_on_a_device_for_64),
         };
