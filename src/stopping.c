@@ -50,6 +50,13 @@ static void on_http_drained(void *ctx)
         api_when_idle(s->api, on_idle, s);
 }
 
+static void on_last_ended(void *ctx)
+{
+        struct serve *s = ctx;
+
+        http_drain(s->http, on_http_drained, s);
+}
+
 static void on_told(uv_timer_t *timer)
 {
         struct serve *s = timer->data;
@@ -99,7 +106,8 @@ void stopping_on_signal(uv_signal_t *signal, int number)
         api_drain(s->api);
         if (s->conf->drain_timeout > 0)
                 uv_timer_start(&s->drain_limit, on_drain_limit, (uint64_t)s->conf->drain_timeout * 1000, 0);
-        http_drain(s->http, on_http_drained, s);
+        http_wind_down(s->http);
+        api_when_idle(s->api, on_last_ended, s);
 }
 
 void stopping_fail(struct serve *s)

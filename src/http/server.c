@@ -44,7 +44,7 @@ static void on_wake(uv_idle_t *wake)
                 link_remove(l);
                 http_conn_resume(LINK_ITEM(l, struct http_conn, ready));
         }
-        if (s->draining && s->n_conns == 0 && s->drained != NULL) {
+        if (s->n_conns == 0 && s->drained != NULL) {
                 void (*drained)(void *ctx) = s->drained;
                 s->drained = NULL;
                 drained(s->drained_ctx);
@@ -116,7 +116,7 @@ void http_server_wake(struct http_server *s)
 
 void http_server_conn_gone(struct http_server *s)
 {
-        if (--s->n_conns == 0 && s->draining && !s->closing)
+        if (--s->n_conns == 0 && s->drained != NULL)
                 http_server_wake(s);
 }
 
@@ -128,15 +128,26 @@ static void stop_listening(struct http_server *s)
         http_endpoint_close(&s->endpoint);
 }
 
-void http_drain(struct http_server *s, void (*done)(void *ctx), void *ctx)
+static void end_idle(struct http_server *s)
+{
+        for (struct link *l = s->conns.next; l != &s->conns; l = l->next)
+                http_conn_drain(LINK_ITEM(l, struct http_conn, link));
+}
+
+void http_wind_down(struct http_server *s)
 {
         assert(!s->closing && !s->draining);
         s->draining = true;
+        end_idle(s);
+}
+
+void http_drain(struct http_server *s, void (*done)(void *ctx), void *ctx)
+{
+        assert(!s->closing && s->draining && s->drained == NULL);
         s->drained = done;
         s->drained_ctx = ctx;
         stop_listening(s);
-        for (struct link *l = s->conns.next; l != &s->conns; l = l->next)
-                http_conn_drain(LINK_ITEM(l, struct http_conn, link));
+        end_idle(s);
         http_server_wake(s);
 }
 

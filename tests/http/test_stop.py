@@ -54,6 +54,31 @@ def test_draining_answers_503_on_open_connections(start, long_model):
         assert server.wait() == 0
 
 
+def test_who_asks_while_it_drains_hears_that_it_does(start, long_model, tiny_store):
+    """On new connections, as a load balancer asks; after the last answer nobody listens."""
+    with start("--model", long_model, "--adapters", tiny_store, "--kv-memory", "256M") as server:
+        idle = server.socket()
+        stream = server.stream("/v1/completions", {**LONG, "max_tokens": 20000})
+        chunks = stream.chunks()
+        next(chunks)
+        server.signal()
+        while server.get("/ready").status == 200:
+            time.sleep(0.01)
+        assert idle.recv(1) == b""
+        for path, body, status in (("/ready", None, 503), ("/v1/completions", {**LONG, "max_tokens": 1}, 503), ("/health", None, 200),
+                                   ("/v1/adapters", None, 200), ("/metrics", None, 200)):
+            reply = server.call("POST" if body else "GET", path, body)
+            assert reply.status == status and reply.headers["connection"] == "close", reply
+            assert status != 503 or int(reply.headers["retry-after"]) > 0
+        assert server.call("POST", "/v1/adapters", {"name": "new", "path": str(tiny_store)}).status == 503
+        next(chunks)  # it still runs
+        stream.close()
+        assert server.wait() == 0
+        with pytest.raises(OSError):
+            server.get("/ready")
+        idle.close()
+
+
 def test_a_second_signal_ends_it_at_once(start, long_model):
     with start("--model", long_model, "--kv-memory", "256M") as server:
         stream = server.stream("/v1/completions", {**LONG, "max_tokens": 30000})

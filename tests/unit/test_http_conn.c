@@ -440,6 +440,7 @@ static void on_drained(void *ctx)
 
 static void drain(struct world *world, void *arg)
 {
+        http_wind_down(world->server);
         http_drain(world->server, on_drained, world);
         assert_false(world->drain_done);
 }
