@@ -1,4 +1,6 @@
 // gemm against a plain loop, and a row against itself in other company.
+#include <float.h>
+
 #include "ops.h"
 
 struct product {
@@ -46,24 +48,129 @@ static void check(const struct product *p, const float *y)
                 }
 }
 
-static void equals_the_plain_loop_at_every_shape(void **state)
+static struct product some_product(enum dyn_dtype dtype, int n_rows)
 {
         static const int n_ins[] = {1, 7, 8, 9, 31, 64, 100, 257, 576}, n_outs[] = {1, 2, 3, 4, 5, 11, 12, 64, 97, 200};
 
+        return product(dtype, n_outs[ops_pick(0, 9)], n_ins[ops_pick(0, 8)], n_rows);
+}
+
+static void run_and_check(struct ops *o, const struct product *p, const struct product *expected)
+{
+        float *y = test_malloc((size_t)p->n_rows * (size_t)p->n_out * sizeof *y);
+
+        run(o, p, y, 0, p->n_rows);
+        check(expected, y);
+        test_free(y);
+}
+
+static void equals_the_plain_loop_at_every_shape(void **state)
+{
         for (int b = 0; ops_backend(b); b++)
                 for (int d = 0; d < N_DTYPES; d++) {
                         struct ops o = ops_open(ops_backend(b), 2);
 
                         for (int n_rows = 1; n_rows <= 70; n_rows += n_rows < 10 ? 1 : ops_pick(5, 15)) {
-                                struct product p =
-                                        product(ops_dtypes[d], n_outs[ops_pick(0, 9)], n_ins[ops_pick(0, 8)], n_rows);
-                                float *y = test_malloc((size_t)n_rows * (size_t)p.n_out * sizeof *y);
+                                struct product p = some_product(ops_dtypes[d], n_rows);
 
-                                run(&o, &p, y, 0, n_rows);
-                                check(&p, y);
-                                test_free(y);
+                                run_and_check(&o, &p, &p);
                                 product_free(&p);
                         }
+                        ops_close(&o);
+                }
+}
+
+// Whether W meets x in tiles, which take every number below the least normal one as zero.
+static bool in_tiles(int backend, enum dyn_dtype dtype)
+{
+        return strcmp(ops_backend(backend), "cpu-amx") == 0 && dtype == DYN_BF16;
+}
+
+// What tiles make of x: each of the three bf16 that it is cut into is there or zero.
+static float taken(float x)
+{
+        float all = 0;
+
+        for (int part = 0; part < 3; part++) {
+                uint32_t bits;
+                float high;
+
+                memcpy(&bits, &x, sizeof bits);
+                bits &= 0xffff0000;
+                memcpy(&high, &bits, sizeof high);
+                all += fabsf(high) < FLT_MIN ? 0 : high;
+                x -= high;
+        }
+        return all;
+}
+
+// x is as large as W is small.
+static void denormal_weights_count_and_are_zero_in_tiles(void **state)
+{
+        for (int b = 0; ops_backend(b); b++)
+                for (int d = 0; d < N_DTYPES; d++) {
+                        struct ops o = ops_open(ops_backend(b), 2);
+
+                        for (int n_rows = 1; n_rows <= 70; n_rows += ops_pick(5, 15)) {
+                                struct product p = some_product(ops_dtypes[d], n_rows), expected = p;
+
+                                ops_matrix_denormal(&p.m);
+                                for (int i = 0; i < n_rows * p.n_in; i++)
+                                        p.x[i] *= 0x1p100f;
+                                if (in_tiles(b, ops_dtypes[d]))
+                                        memset(p.m.value, 0, (size_t)(p.n_out * p.n_in) * sizeof(double));
+                                run_and_check(&o, &p, &expected);
+                                product_free(&p);
+                        }
+                        ops_close(&o);
+                }
+}
+
+// W is large, and x smaller from row to row until all of it is denormal.
+static void denormal_activations_count_and_their_parts_are_zero_in_tiles(void **state)
+{
+        for (int b = 0; ops_backend(b); b++)
+                for (int d = 0; d < N_DTYPES; d++) {
+                        struct ops o = ops_open(ops_backend(b), 2);
+
+                        for (int n_rows = 1; n_rows <= 70; n_rows += ops_pick(5, 15)) {
+                                struct product p = some_product(ops_dtypes[d], n_rows), expected = p;
+
+                                ops_matrix_large(&p.m);
+                                expected.x = test_malloc((size_t)(n_rows * p.n_in) * sizeof(float));
+                                for (int i = 0; i < n_rows * p.n_in; i++) {
+                                        p.x[i] = ldexpf(p.x[i], -108 - i / p.n_in % 24);
+                                        expected.x[i] = in_tiles(b, ops_dtypes[d]) ? taken(p.x[i]) : p.x[i];
+                                }
+                                run_and_check(&o, &p, &expected);
+                                test_free(expected.x);
+                                product_free(&p);
+                        }
+                        ops_close(&o);
+                }
+}
+
+// In the outputs of its own row, and of no other.
+static void infinite_activations_show_and_are_not_numbers_in_tiles(void **state)
+{
+        for (int b = 0; ops_backend(b); b++)
+                for (int d = 0; d < N_DTYPES; d++) {
+                        struct ops o = ops_open(ops_backend(b), 2);
+                        struct product p = product(ops_dtypes[d], 97, 100, 20);
+                        float y[20 * 97];
+
+                        p.x[7 * 100 + 31] = INFINITY;
+                        run(&o, &p, y, 0, 20);
+                        for (int i = 0; i < 20 * 97; i++) {
+                                double w = p.m.value[i % 97 * 100 + 31];
+                                bool infinite = w != 0 && !in_tiles(b, ops_dtypes[d]);
+
+                                if (i / 97 != 7)
+                                        assert_true(isfinite(y[i]));
+                                else
+                                        assert_true(infinite ? isinf(y[i]) && (y[i] > 0) == (w > 0) : isnan(y[i]));
+                        }
+                        product_free(&p);
                         ops_close(&o);
                 }
 }
@@ -105,6 +212,9 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(equals_the_plain_loop_at_every_shape),
+                cmocka_unit_test(denormal_weights_count_and_are_zero_in_tiles),
+                cmocka_unit_test(denormal_activations_count_and_their_parts_are_zero_in_tiles),
+                cmocka_unit_test(infinite_activations_show_and_are_not_numbers_in_tiles),
                 cmocka_unit_test(row_has_the_same_bits_in_every_batch_and_team),
         };
 
