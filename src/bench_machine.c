@@ -10,18 +10,21 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/threads.h"
+#include "dynlora/backend.h"
 
 #define MEMORY_BYTES ((size_t)512 << 20) // far more than any cache
 #define REPEATS      5
 #define FMA_LOOPS    20000000
 #define CHAINS       12 // sums at a time: more than latency times units, and fewer than the registers
+#define TILE_LOOPS   (FMA_LOOPS / 16)
+#define TILE_FLOPS   (6.0 * 2 * 16 * 16 * 32) // of a loop: six sums of 16 by 16, each over 32 products
 
 typedef void work_fn(void *arg, int i);
 
 struct machine {
         struct team *team;
         const char *memory; // (MEMORY_BYTES)
-        work_fn *read, *fma, *wide;
+        work_fn *read, *fma, *wide, *tiles;
         int n_threads;
         _Atomic float sink; // of every thread, so that no loop is left out
 };
@@ -129,6 +132,37 @@ __attribute__((target("avx512f"))) static void fma_avx512(void *arg, int i)
                 sum = _mm512_add_ps(sum, c[k]);
         m->sink = _mm512_cvtss_f32(sum);
 }
+
+// All tiles are 16 rows of 64 bytes: six sums, and what is multiplied.
+__attribute__((target("amx-tile,amx-bf16"))) static void fma_amx(void *arg, int i)
+{
+        struct {
+                uint8_t palette, zeros[15];
+                uint16_t row_bytes[16];
+                uint8_t rows[16];
+        } shapes = {.palette = 1};
+        uint16_t ones[16 * 32]; // of bf16
+
+        for (int k = 0; k < 8; k++) {
+                shapes.row_bytes[k] = 64;
+                shapes.rows[k] = 16;
+        }
+        for (int k = 0; k < 16 * 32; k++)
+                ones[k] = 0x3f80;
+        __asm__ volatile("" ::: "memory"); // gcc's intrinsics don't say that they read it
+        _tile_loadconfig(&shapes);
+        _tile_loadd(6, ones, 64);
+        _tile_loadd(7, ones, 64);
+        for (int loop = 0; loop < TILE_LOOPS; loop++) {
+                _tile_dpbf16ps(0, 6, 7);
+                _tile_dpbf16ps(1, 6, 7);
+                _tile_dpbf16ps(2, 6, 7);
+                _tile_dpbf16ps(3, 6, 7);
+                _tile_dpbf16ps(4, 6, 7);
+                _tile_dpbf16ps(5, 6, 7);
+        }
+        _tile_release();
+}
 #endif
 
 // Together
@@ -145,6 +179,8 @@ static void choose(struct machine *m)
         }
         if (__builtin_cpu_supports("avx512f"))
                 m->wide = fma_avx512;
+        if (dyn_backend_find("cpu-amx", NULL) != NULL) // which asks the system for tiles, too
+                m->tiles = fma_amx;
 #endif
 }
 
@@ -180,6 +216,7 @@ enum dyn_status bench_machine_measure(int n_threads, struct bench_peaks *peaks, 
         peaks->read = (double)MEMORY_BYTES / least_time(&m, m.read);
         peaks->fma = sums * lanes / least_time(&m, m.fma);
         peaks->wide = m.wide ? sums * CHAINS * 16 / least_time(&m, m.wide) : 0;
+        peaks->tiles = m.tiles ? TILE_FLOPS * TILE_LOOPS * n_threads / least_time(&m, m.tiles) : 0;
         team_destroy(m.team);
         mem_unmap(memory, MEMORY_BYTES);
         return DYN_OK;

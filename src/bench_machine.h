@@ -6,9 +6,10 @@
 #include "dynlora/status.h"
 
 struct bench_peaks {
-        double read; // bytes in a second
-        double fma;  // floating-point operations in a second, 8 floats at a time where the machine has AVX2
-        double wide; // the same, 16 at a time; 0 where the machine has no AVX-512
+        double read;  // bytes in a second
+        double fma;   // floating-point operations in a second, 8 floats at a time where the machine has AVX2
+        double wide;  // the same, 16 at a time; 0 where the machine has no AVX-512
+        double tiles; // the same with bf16 in tiles; 0 where the machine, or the system, has no AMX
 };
 
 // With so many threads. Takes a second or two; others may use the machine, too, so measure next to what is compared.

@@ -52,6 +52,22 @@ static double of_fma(const struct bench_result *r, const struct bench_case *c, i
         return flops(r, c, round) / r->peaks[round].fma;
 }
 
+// Of the best instruction set that the backend multiplies these weights with.
+static double peak_backend(const struct bench_result *r, const struct bench_case *c, int round)
+{
+        const struct bench_peaks *p = &r->peaks[round];
+        bool amx = strcmp(r->model.backend, "cpu-amx") == 0;
+
+        if (amx && r->model.weight_dtype == DYN_BF16)
+                return p->tiles;
+        return amx || strcmp(r->model.backend, "cpu-avx512") == 0 ? p->wide : p->fma;
+}
+
+static double of_backend(const struct bench_result *r, const struct bench_case *c, int round)
+{
+        return flops(r, c, round) / peak_backend(r, c, round);
+}
+
 static double of_read(const struct bench_result *r, const struct bench_case *c, int round)
 {
         return bytes(r, c, round) / r->peaks[round].read;
@@ -77,6 +93,11 @@ static double peak_wide(const struct bench_result *r, const struct bench_case *c
         return r->peaks[round].wide;
 }
 
+static double peak_tiles(const struct bench_result *r, const struct bench_case *c, int round)
+{
+        return r->peaks[round].tiles;
+}
+
 // "Intel(R) Xeon(R) Processor", as the system says it.
 static void read_cpu(char *name, size_t cap)
 {
@@ -99,14 +120,18 @@ static void read_cpu(char *name, size_t cap)
 static void print_head(const struct bench_result *r, FILE *out)
 {
         const struct dyn_model_info *m = &r->model;
-        double wide = median(r, NULL, peak_wide);
+        double wide = median(r, NULL, peak_wide), tiles = median(r, NULL, peak_tiles);
         char cpu[100];
 
         read_cpu(cpu, sizeof cpu);
         fprintf(out, "%s, %d threads: reads %.1f GB/s, multiplies and adds %.1f GFLOP/s", cpu, r->threads,
                 median(r, NULL, peak_read) * 1e-9, median(r, NULL, peak_fma) * 1e-9);
         if (wide > 0)
-                fprintf(out, "\n(with AVX-512 %.1f; shares below are of the former)", wide * 1e-9);
+                fprintf(out, "\n(with AVX-512 %.1f", wide * 1e-9);
+        if (tiles > 0)
+                fprintf(out, ", with AMX %.1f of bf16", tiles * 1e-9);
+        if (wide > 0)
+                fprintf(out, "; \"of peak\" below is of the first)");
         fprintf(out, "\n%s: %s, %.1f M parameters, %.0f MiB as %s, backend %s\n", r->name, m->arch,
                 (double)m->n_params * 1e-6, (double)m->weight_bytes / 1048576, dyn_dtype_name(m->weight_dtype),
                 m->backend);
@@ -124,12 +149,13 @@ static void print_head(const struct bench_result *r, FILE *out)
 void bench_result_print(const struct bench_result *r, FILE *out)
 {
         print_head(r, out);
-        fprintf(out, "\nprefill of %d tokens\n%13s %10s %10s %9s %8s\n", r->conf->prompt, "adapters", "tokens/s",
-                "GFLOP/s", "of peak", "of base");
+        fprintf(out, "\nprefill of %d tokens\n%13s %10s %10s %9s %13s %8s\n", r->conf->prompt, "adapters", "tokens/s",
+                "GFLOP/s", "of peak", "of backend's", "of base");
         for (const struct bench_case *c = r->cases; c < r->cases + r->n; c++)
                 if (c->prefill)
-                        fprintf(out, "%13d %10.1f %10.1f %7.1f %% %8.2f\n", c->adapters, median(r, c, rate),
-                                median(r, c, flops) * 1e-9, 100 * median(r, c, of_fma), median(r, c, of_base));
+                        fprintf(out, "%13d %10.1f %10.1f %7.1f %% %11.1f %% %8.2f\n", c->adapters, median(r, c, rate),
+                                median(r, c, flops) * 1e-9, 100 * median(r, c, of_fma), 100 * median(r, c, of_backend),
+                                median(r, c, of_base));
         fprintf(out, "\ndecode of %d tokens after %d\n%5s %13s %10s %10s %9s %8s\n", r->conf->generate,
                 r->conf->context, "rows", "adapters", "tokens/s", "GB/s", "of peak", "of base");
         for (const struct bench_case *c = r->cases; c < r->cases + r->n; c++) {
@@ -145,7 +171,10 @@ void bench_result_print(const struct bench_result *r, FILE *out)
         fprintf(out,
                 "\nMedians of %d rounds. Shares and ratios are of the same round; \"of peak\" is of the rate that the "
                 "machine\n"
-                "reads (decode) or multiplies and adds (prefill).\n",
+                "reads (decode) or multiplies and adds (prefill), \"of backend's\" of that with the backend's best "
+                "instructions.\n"
+                "AMX takes three products of bf16 for one of f32 by bf16, so a third of its peak is all that there "
+                "is.\n",
                 r->conf->rounds);
 }
 
@@ -169,6 +198,8 @@ static void add_head(const struct bench_result *r, cJSON *to)
         cJSON_AddNumberToObject(machine, "read_gb_s", median(r, NULL, peak_read) * 1e-9);
         cJSON_AddNumberToObject(machine, "fma_gflop_s", median(r, NULL, peak_fma) * 1e-9);
         cJSON_AddNumberToObject(machine, "fma_avx512_gflop_s", median(r, NULL, peak_wide) * 1e-9);
+        cJSON_AddNumberToObject(machine, "fma_amx_bf16_gflop_s", median(r, NULL, peak_tiles) * 1e-9);
+        cJSON_AddNumberToObject(machine, "backend_fma_gflop_s", median(r, NULL, peak_backend) * 1e-9);
         cJSON_AddStringToObject(model, "name", r->name);
         cJSON_AddStringToObject(model, "arch", m->arch);
         cJSON_AddStringToObject(model, "backend", m->backend);
@@ -201,6 +232,8 @@ static void add_case(const struct bench_result *r, const struct bench_case *c, c
                 o, c->prefill ? "gflop_s" : "gb_s", (c->prefill ? median(r, c, flops) : median(r, c, bytes)) * 1e-9);
         cJSON_AddNumberToObject(
                 o, c->prefill ? "of_fma" : "of_read", c->prefill ? median(r, c, of_fma) : median(r, c, of_read));
+        if (c->prefill)
+                cJSON_AddNumberToObject(o, "of_backend_fma", median(r, c, of_backend));
         cJSON_AddNumberToObject(o, "of_base", median(r, c, of_base));
         cJSON_AddItemToObject(o, "seconds", cJSON_CreateDoubleArray(c->seconds, r->conf->rounds));
 }

@@ -54,10 +54,27 @@ def test_rates_are_work_over_time(bench, tiny_model):
     assert decode["gb_s"] * 1e9 * decode["seconds"][0] == pytest.approx(4 * weights + 2 * kv * (33 + 34 + 35 + 36), rel=0.01)
 
 
+@pytest.mark.parametrize("backend, model, peak", [
+    ("plain", "tiny", "fma_gflop_s"), ("cpu-avx2", "tiny", "fma_gflop_s"), ("cpu-avx512", "tiny", "fma_avx512_gflop_s"),
+    ("cpu-amx", "tiny", "fma_amx_bf16_gflop_s"), ("cpu-amx", "tiny-mha", "fma_avx512_gflop_s"),  # tiles are for bf16 alone
+])
+def test_shares_are_of_the_least_peak_and_of_the_backends_own(bench, models, backend, model, peak):
+    told = bench("--model", os.path.join(models, model), "--rows", "1", "--adapters", "0", "--backend", backend, "--json", *SMALL)
+    if "expected a processor" in told.stderr or "no backend" in told.stderr:
+        pytest.skip(told.stderr)
+    told = json.loads(told.stdout)
+    machine, prefill = told["machine"], told["prefill"][0]
+    assert told["model"]["backend"] == backend
+    assert machine["backend_fma_gflop_s"] == machine[peak] > 0
+    assert prefill["of_fma"] * machine["fma_gflop_s"] == pytest.approx(prefill["gflop_s"])
+    assert prefill["of_backend_fma"] * machine[peak] == pytest.approx(prefill["gflop_s"])
+
+
 def test_the_table_is_for_people(bench, tiny_model):
     told = bench("--model", tiny_model, "--rows", "1", "--adapters", "1", *SMALL)
     assert told.returncode == 0, told
-    for words in ("2 threads", "GB/s", "GFLOP/s", "prefill of 40 tokens", "decode of 4 tokens after 32", "none loaded", "of base", tiny_model):
+    for words in ("2 threads", "GB/s", "GFLOP/s", "prefill of 40 tokens", "decode of 4 tokens after 32", "none loaded",
+                  "of peak  of backend's  of base", "of peak  of base", tiny_model):
         assert words in told.stdout, words
 
 

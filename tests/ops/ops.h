@@ -123,6 +123,41 @@ static inline struct ops_matrix ops_matrix(enum dyn_dtype dtype, int rows, int c
         return m;
 }
 
+// Its elements with other exponents: their own, or those of denormal numbers, raised by so many.
+static inline void ops_matrix_exponents(struct ops_matrix *m, bool own, unsigned raised)
+{
+        enum dyn_dtype dtype = m->t.dtype;
+        uint32_t exponent = dtype == DYN_F32 ? 0x7f800000 : dtype == DYN_F16 ? 0x7c00 : 0x7f80;
+        uint32_t keep = own ? UINT32_MAX : ~exponent, add = raised * (exponent & -exponent);
+
+        for (int64_t i = 0; i < m->t.shape[0] * m->t.shape[1]; i++)
+                if (dtype == DYN_F32) {
+                        float *f = (float *)m->block + i + 1;
+                        uint32_t bits;
+
+                        memcpy(&bits, f, sizeof bits);
+                        bits = (bits & keep) + add;
+                        memcpy(f, &bits, sizeof bits);
+                        m->value[i] = *f;
+                } else {
+                        uint16_t *bits = (uint16_t *)m->block + i + 1;
+
+                        *bits = (uint16_t)((*bits & keep) + add);
+                        m->value[i] = ops_decode(dtype, *bits);
+                }
+}
+
+static inline void ops_matrix_denormal(struct ops_matrix *m)
+{
+        ops_matrix_exponents(m, false, 0);
+}
+
+// Up to 2^15 times what it was in f16, up to 2^100 times in the others.
+static inline void ops_matrix_large(struct ops_matrix *m)
+{
+        ops_matrix_exponents(m, true, m->t.dtype == DYN_F16 ? 15 : 100);
+}
+
 static inline void ops_matrix_free(struct ops_matrix *m)
 {
         test_free(m->block);

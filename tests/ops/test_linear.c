@@ -2,7 +2,11 @@
 // threads.
 #include "ops.h"
 
-#define N_ROWS    37
+#ifdef OPS_FAST_ONLY
+#define N_ROWS 37
+#else
+#define N_ROWS 70 // more than where blocks become long
+#endif
 #define MAX_SEGS  6
 #define N_PATCHES 3
 

@@ -162,6 +162,33 @@ static void equals_the_plain_loop_for_every_rank_and_segment(void **state)
                         }
 }
 
+// A or B is as small as x is large.
+static void denormal_matrices_count(void **state)
+{
+        static const int ranks[1] = {24};
+        int which[MAX_ROWS] = {0};
+        struct dyn_segment segs[MAX_ROWS];
+
+        for (int b = 0; ops_backend(b); b++)
+                for (int d = 0; d < N_DTYPES; d++)
+                        for (int small = 0; small < 2; small++) {
+                                struct site s = site(ops_dtypes[d], ops_pick(1, 150), ops_pick(1, 150), ranks, 1);
+
+                                ops_matrix_denormal(small ? &s.patches[0].b : &s.patches[0].a);
+                                for (int i = 0; i < MAX_ROWS * s.n_in; i++)
+                                        s.x[i] *= 0x1p100f;
+                                memset(s.y, 0, MAX_ROWS * (size_t)s.n_out * sizeof *s.y);
+                                struct loaded l = load(ops_backend(b), 2, &s);
+                                float *y = run(&l, &s, segs, cut(segs, &l, which));
+
+                                for (int row = 0; row < MAX_ROWS; row++)
+                                        check_row(&s, 0, row, y);
+                                test_free(y);
+                                loaded_free(&l);
+                                site_free(&s);
+                        }
+}
+
 static void row_has_the_same_bits_in_every_segment_and_team(void **state)
 {
         static const int ranks[5] = {16, 1, 40, 300, 9};
@@ -251,6 +278,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(equals_the_plain_loop_for_every_rank_and_segment),
+                cmocka_unit_test(denormal_matrices_count),
                 cmocka_unit_test(row_has_the_same_bits_in_every_segment_and_team),
                 cmocka_unit_test(large_patch_gives_the_same_bits_however_it_is_shared),
                 cmocka_unit_test(patch_that_does_not_fit_together_is_refused),
