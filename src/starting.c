@@ -76,11 +76,15 @@ static void become_ready(struct serve *s)
 static void on_merge_wait(uv_timer_t *timer)
 {
         struct serve *s = timer->data;
-        const struct adapter_entry *entry = registry_find(s->registry, s->conf->merge_at_start);
+        const char *name = s->conf->merge_at_start;
 
-        if (entry != NULL && entry->current != NULL && adapter_entry_merged_since(entry) == 0 &&
-                adapter_entry_unmerged_because(entry) == NULL)
+        if (registry_merge_awaited(s->registry, name))
                 return;
+        const struct adapter_entry *entry = registry_find(s->registry, name);
+        if (entry == NULL || (adapter_entry_merged_since(entry) == 0 && adapter_entry_unmerged_because(entry) == NULL))
+                log_warn("--merge-at-start %s: the adapter was replaced, removed or given another mode before it was "
+                         "merged",
+                        name);
         uv_timer_stop(timer);
         become_ready(s);
 }

@@ -50,12 +50,20 @@ static struct held *marked(const struct registry *r)
         return NULL;
 }
 
+// Whether the one to merge at start is still what its name stands for, and may be merged.
+static bool may_begin(const struct held *v)
+{
+        const struct registered *e = (const struct registered *)v->pub.entry; // pub comes first
+
+        return e->pub.current == &v->pub && e->settings.mode != STORE_UNMERGED;
+}
+
 void favour_settle(struct registry *r)
 {
         struct favour *f = &r->favour;
         struct held *v = r->stopping || r->host->engine == NULL ? NULL : marked(r);
 
-        bool stays = f->held == v ? f->keep : v == NULL && !f->keep && f->held->pub.entry->current == &f->held->pub;
+        bool stays = f->held == v ? f->keep : v == NULL && !f->keep && may_begin(f->held);
 
         if (f->held != NULL && !stays)
                 drop(f);
@@ -104,4 +112,12 @@ enum dyn_status registry_merge_at_start(struct registry *r, const char *name, st
                 log_warn("adapter %s is not merged at start: the mode of adapter %s is merged", name,
                         r->favour.held->pub.entry->name);
         return DYN_OK;
+}
+
+bool registry_merge_awaited(const struct registry *r, const char *name)
+{
+        const struct adapter_entry *entry = registry_find(r, name);
+
+        return entry != NULL && entry->current != NULL && r->favour.held == (struct held *)entry->current &&
+               adapter_entry_merged_since(entry) == 0 && adapter_entry_unmerged_because(entry) == NULL;
 }

@@ -128,6 +128,10 @@ void registry_forget(struct registry *, const char *name);
 // Has an adapter merged once, as soon as it is on the device (dyn_engine_prefer_merged). DYN_NOT_FOUND, DYN_INVALID.
 enum dyn_status registry_merge_at_start(struct registry *, const char *name, struct dyn_error *);
 
+// Whether that is still to come: the version is neither merged nor known not to be, and was not replaced, removed or
+// given another mode meanwhile.
+bool registry_merge_awaited(const struct registry *, const char *name);
+
 // The name whose mode is merged, or NULL. At most one should have it: who sets modes asks here.
 const char *registry_marked_merged(const struct registry *);
 

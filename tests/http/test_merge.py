@@ -220,6 +220,14 @@ def test_a_server_can_start_with_an_adapter_merged(start, f32_model, tiny_store,
         assert server.stop() == 0
 
 
+def test_a_start_can_name_the_adapter_that_is_to_be_merged_anyway(start, f32_model, tiny_store, tmp_path):
+    shutil.copytree(tiny_store, tmp_path / "store")
+    (tmp_path / "store" / "rank13" / "dynlora.json").write_text('{"mode": "merged"}')
+    with start("--model", f32_model, "--adapters", tmp_path / "store", "--kv-memory", "16M", "--merge-at-start", "rank13") as server:
+        assert entry(server, "rank13")["merged"]
+        assert server.stop() == 0
+
+
 @pytest.mark.parametrize("options, status, words", [
     (["--merge-at-start", "nobody"], 1, ["--merge-at-start", "nobody"]),
     (["--merge-at-start", "half"], 1, ["--merge-at-start", "half"]),

@@ -17,6 +17,7 @@
 
 pthread_mutex_t world_gate = PTHREAD_MUTEX_INITIALIZER;
 atomic_int world_at_gate;
+const struct adapter_host *world_host = &test_host;
 const struct adapter_folder world_broken = {.tensor = "q_proj.lora_B.weight", .drop = true};
 
 static _Atomic uint64_t steps;
@@ -100,7 +101,7 @@ int world_hidden(const struct world *w)
 static struct registry *open_registry(const struct world *w, size_t device_bytes)
 {
         struct registry_options options = {
-                .host = &test_host,
+                .host = world_host,
                 .resident = {.loop = w->loop, .device_bytes = device_bytes, .host_bytes = 1 << 20, .steps = &steps},
                 .loop = w->loop,
                 .base = "smollm2",

@@ -19,6 +19,7 @@ struct world {
 extern const struct adapter_folder world_broken; // what is in broken
 extern pthread_mutex_t world_gate;               // held: loads wait
 extern atomic_int world_at_gate;
+extern const struct adapter_host *world_host; // of registries that are opened from now on; test_host
 
 // For cmocka. At the end the device must be empty and the store without anything hidden.
 int world_set_up(void **state);
