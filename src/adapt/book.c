@@ -245,8 +245,19 @@ void book_settle(struct registered *e)
         }
 }
 
+// Why it is not merged was said under another mode. That it never can be holds under any.
+static void forget_why(struct registered *e)
+{
+        struct adapter_version *v = e->pub.current;
+
+        if (v != NULL && !atomic_load(&v->adapter->refused))
+                atomic_store(&v->adapter->unmerged_because, NULL);
+}
+
 void book_settings(struct registered *e, const struct store_settings *settings)
 {
+        if (settings->mode != e->settings.mode)
+                forget_why(e);
         e->settings = *settings;
         apply(e);
         favour_settle(e->registry);

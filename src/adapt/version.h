@@ -46,9 +46,8 @@ struct dyn_adapter {
         struct blend_part *parts; // (n_parts) what it is made of (adapt/blend.h); NULL if it has files of its own
         int n_parts;
         struct dyn_lowrank *patches; // on the device: (sites->n), rank 0 where it leaves a site alone; NULL otherwise
-        // The engine's: bytes of the weights that a merge of it writes (0: not asked yet); it cannot be merged.
-        size_t touched_bytes;
-        bool refused;
+        size_t touched_bytes;        // the engine's: of the weights that a merge of it writes, 0: not asked yet
+        atomic_bool refused;         // set by the engine: it can never be merged
         atomic_int refs;
         atomic_int running; // uses in the engine, requests and merging: while there are any, the patches stay
         // Between those who keep adapters and the engine, which looks between steps; after a change of the first three,

@@ -103,12 +103,12 @@ static void arrive(struct switcher *w)
 
 static void give_up(struct switcher *w, enum dyn_status st, const struct dyn_error *err)
 {
-        atomic_store(&w->target->unmerged_because, st == DYN_NO_MEMORY ? "the device has no memory for merged weights"
-                                                                       : "a merged weight would not be finite");
         if (st == DYN_NO_MEMORY)
                 w->no_memory_until = now() + MERGE_HORIZON;
         else
-                w->target->refused = true;
+                atomic_store(&w->target->refused, true);
+        atomic_store(&w->target->unmerged_because, st == DYN_NO_MEMORY ? "the device has no memory for merged weights"
+                                                                       : "a merged weight would not be finite");
         log_warn("adapter %s stays per row: %s", w->target->info.name, err->text);
         switcher_aim(w, NULL);
 }

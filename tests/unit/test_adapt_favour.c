@@ -117,6 +117,37 @@ static void who_is_to_be_merged_anyway_is_awaited_too(void **state)
         assert_false(registry_merge_awaited(w->registry, "a"));
 }
 
+static const char *why_not(struct world *w, const char *name)
+{
+        return adapter_entry_unmerged_because(registry_find(w->registry, name));
+}
+
+static void why_it_is_not_merged_is_forgotten_when_the_mode_changes(void **state)
+{
+        struct world *w = *state;
+        static const enum store_mode modes[] = {STORE_MERGED, STORE_AUTO, STORE_UNMERGED, STORE_AUTO};
+
+        for (int i = 0; i < 4; i++) {
+                atomic_store(&version(w, "a")->unmerged_because, "there is no memory");
+                world_set(w, "a", (struct store_settings){.mode = modes[i]});
+                assert_null(why_not(w, "a"));
+        }
+        atomic_store(&version(w, "a")->unmerged_because, "there is no memory");
+        world_set(w, "a", (struct store_settings){.pin = true});
+        assert_string_equal(why_not(w, "a"), "there is no memory");
+}
+
+static void that_it_never_can_be_merged_is_said_under_any_mode(void **state)
+{
+        struct world *w = *state;
+
+        atomic_store(&version(w, "a")->refused, true);
+        atomic_store(&version(w, "a")->unmerged_because, "it is not finite");
+        world_set(w, "a", (struct store_settings){.mode = STORE_MERGED});
+        world_set(w, "a", (struct store_settings){.mode = STORE_AUTO});
+        assert_string_equal(why_not(w, "a"), "it is not finite");
+}
+
 #define test_in_world(test) cmocka_unit_test_setup_teardown(test, set_up, world_tear_down)
 
 int main(void)
@@ -129,6 +160,8 @@ int main(void)
                 test_in_world(the_wait_ends_when_its_mode_becomes_unmerged),
                 test_in_world(the_wait_ends_when_another_shall_be_merged),
                 test_in_world(who_is_to_be_merged_anyway_is_awaited_too),
+                test_in_world(why_it_is_not_merged_is_forgotten_when_the_mode_changes),
+                test_in_world(that_it_never_can_be_merged_is_said_under_any_mode),
         };
 
         log_configure(LOG_ERROR, false);
