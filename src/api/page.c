@@ -66,6 +66,8 @@ static void print_engine(struct buf *out, const struct engine_metrics *m, const 
         print(out, "dynlora_kv_pages_cached", "gauge", "Pages kept for reuse.", gauge_of(&m->kv_pages_cached));
         print(out, "dynlora_kv_bytes", "gauge", "Memory of the KV cache.", (double)model->kv_bytes);
         print(out, "dynlora_weight_bytes", "gauge", "Memory of the base's weights.", (double)model->weight_bytes);
+        print(out, "dynlora_merged_bytes", "gauge", "Memory of merged weights, which lie beside the base's.",
+                gauge_of(&m->merged_bytes));
         print(out, "dynlora_steps_total", "counter", "Steps of the engine.", count_of(&m->steps));
         print(out, "dynlora_steps_mixed_total", "counter", "Steps with more than one adapter (the base is one).",
                 count_of(&m->steps_mixed));

@@ -20,6 +20,7 @@ struct engine_metrics {
         metric_counter generated_tokens;
         metric_counter preemptions;
         metric_counter merges, restores;                   // of whole adapters
+        metric_gauge merged_bytes;                         // of weights that lie merged beside the base's
         metric_counter steps_by_mode[N_STEP_MODES];        // STEP_*
         metric_counter merge_decisions[MAX_MERGE_REASONS]; // of the policy, by merge_reasons (adapt/merge.h)
         struct metric_histogram step_seconds;              // duration of a step

@@ -113,30 +113,39 @@ static void give_up(struct switcher *w, enum dyn_status st, const struct dyn_err
         switcher_aim(w, NULL);
 }
 
-// Brings one site to what it should be. True if that took any work.
-static bool visit(struct switcher *w, int site)
+static void bring(struct switcher *w, int site, const struct dyn_lowrank *wanted)
 {
-        const struct dyn_lowrank *wanted = wanted_at(w, site), *there = model_merged(w->model, site);
-        struct dyn_error err;
-
-        if (wanted == there)
-                return false;
-        double began = now();
         size_t bytes = model_merged_bytes(w->model, site);
+        double began = now();
+        struct dyn_error err;
 
         if (wanted == NULL) {
                 model_restore(w->model, site);
                 costs_saw_restore(w->costs, bytes, now() - began);
-                return true;
+                return;
         }
         enum dyn_status st = model_merge(w->model, site, wanted, &err);
 
         if (st != DYN_OK) {
                 give_up(w, st, &err);
-                return true;
+                return;
         }
         w->written += bytes;
         costs_saw_merge(w->costs, bytes, now() - began);
+}
+
+// Brings one site to what it should be. True if that took any work.
+static bool visit(struct switcher *w, int site)
+{
+        const struct dyn_lowrank *wanted = wanted_at(w, site), *there = model_merged(w->model, site);
+        int64_t bytes = (int64_t)model_merged_bytes(w->model, site);
+
+        if (wanted == there)
+                return false;
+        bring(w, site, wanted);
+        w->merged_bytes += model_merged(w->model, site) != NULL ? bytes : 0;
+        w->merged_bytes -= there != NULL ? bytes : 0;
+        metric_set(&w->metrics->merged_bytes, w->merged_bytes);
         return true;
 }
 

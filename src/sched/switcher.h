@@ -16,6 +16,7 @@ struct switcher {
         struct dyn_adapter *holders[2]; // pinned and in use: what lies in some site, or is on the way there
         int next_site;                  // those before hold what they should
         size_t written;                 // bytes in this switch
+        int64_t merged_bytes;           // that lie merged now
         double merged;                  // when the last merge began, seconds of clock_ns; -infinity
         double no_memory_until;         // until then nothing is worth a try
 };

@@ -45,6 +45,20 @@ def test_an_adapter_is_merged_and_restored_by_its_mode(server):
     assert sum(v for k, v in after.items() if k.startswith("dynlora_merge_decisions_total{")) > 0
 
 
+def test_the_memory_of_merged_weights_is_a_metric(server):
+    rows = 64 + 32 + 32 + 64 + 3 * 160  # of q, k, v, o, gate and up, and of down turned round
+    base = server.metric("dynlora_weight_bytes")
+    assert server.metric("dynlora_merged_bytes") == 0
+    merge(server, "all")
+    matrices = server.metric("dynlora_merged_bytes")
+    assert matrices == 3 * rows * 64 * 4  # layers, dim, f32
+    restore(server, "all")
+    wait_until(server, lambda: server.metric("dynlora_merged_bytes") == 0)
+    merge(server, "layers")
+    assert 0 < server.metric("dynlora_merged_bytes") < matrices
+    assert server.metric("dynlora_weight_bytes") == base
+
+
 def test_a_registration_can_say_that_it_shall_be_merged(server, tiny_adapter, tmp_path):
     shutil.copytree(tiny_adapter("paths"), tmp_path / "new")
     reply = server.post("/v1/adapters", {"name": "new", "path": str(tmp_path / "new"), "mode": "merged"})
