@@ -49,7 +49,7 @@ static const struct generation_form form = {
         .read_prompts = prompts_of_chat,
         .write_choice = write_choice,
         .write_top = write_top,
-        .opens_early = true,
+        .opens_alone = true,
 };
 
 void api_chat(struct http_exchange *x, void *ctx)

@@ -109,7 +109,7 @@ struct generation_form {
         enum dyn_status (*read_prompts)(struct api *, const struct params *, struct prompts *, struct problem *);
         void (*write_choice)(struct writer *, const struct choice *, const struct slice *);
         void (*write_top)(struct writer *, const struct generation *); // members beside the choices; may be NULL
-        bool opens_early; // a stream's first chunk goes out before the first token
+        bool opens_alone; // a stream's first chunk of a choice holds no text
 };
 
 // admission.c: reads the exchange's body and starts what it asks for, or answers why not.

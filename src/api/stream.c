@@ -55,12 +55,14 @@ void stream_begin(struct generation *g)
         http_stream_open(g->exchange, 200, "text/event-stream");
         if (g->exchange != NULL)
                 http_on_drained(g->exchange, on_drained, g);
-        for (int i = 0; i < g->n_choices && g->form->opens_early; i++)
-                emit(&g->choices[i], &(struct slice){.opens = true, .text = ""});
 }
 
+// The role comes with the first token and not before: until then nobody knows which weights the fingerprint has to
+// name.
 void stream_progress(struct choice *c)
 {
+        if (!c->opened && c->generation->form->opens_alone)
+                emit(c, &(struct slice){.opens = true, .text = ""});
         struct slice s = pending(c);
 
         if (s.len > 0 || (s.opens && c->generation->params.echo))

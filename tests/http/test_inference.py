@@ -257,6 +257,7 @@ def test_a_stream_is_the_whole_answer_in_pieces(tiny, path):
     text, ids, probs, finish, usage = [""] * 3, [[], [], []], [[], [], []], [None] * 3, None
     for chunk in stream.chunks():
         assert chunk["id"] and chunk["object"] == whole["object"] + (".chunk" if "chat" in path else "")
+        assert chunk["system_fingerprint"] == whole["system_fingerprint"]
         usage = chunk["usage"] or usage
         for c in chunk["choices"]:
             i = c["index"]

@@ -332,6 +332,15 @@ def test_a_fingerprint_tells_an_adapter_that_is_merged_from_one_of_the_same_cont
         restore(server, merged)
 
 
+@pytest.mark.parametrize("path", ["/v1/completions", "/v1/chat/completions"])
+def test_every_chunk_of_a_stream_has_the_fingerprint(server, path):
+    for change, mode in ((merge, entry(server, "all")["version"]), (restore, "per-row")):
+        change(server, "all")
+        asked = {"prompt": PROMPT} if path == "/v1/completions" else {"messages": [{"role": "user", "content": mode}]}  # nothing of it is cached
+        chunks = list(server.stream(path, {**asked, "adapter": "all", "max_tokens": 5, "ignore_eos": True}).chunks())
+        assert len(chunks) > 1 and {mode_of(c) for c in chunks} == {mode}
+
+
 def test_steps_are_counted_by_mode(server):
     def changed(*adapters):
         before = by_mode(server)

@@ -28,11 +28,11 @@ static void a_chat_stream_opens_with_the_role_and_closes_with_done(void **state)
 {
         struct http_exchange *x = chat(",\"stream_options\":{\"include_usage\":true},\"adapter\":\"shout\"");
 
-        assert_int_equal(fake_n_events(x), 1);
-        assert_string_equal(string_at(fake_chunk(x, 0), "object"), "chat.completion.chunk");
-        assert_string_equal(string_at(fake_chunk(x, 0), "choices.0.delta.role"), "assistant");
         assert_string_equal(fake_header(x, "x-dynlora-adapter"), "shout");
         fake_text(0, "hi");
+        assert_string_equal(string_at(fake_chunk(x, 0), "object"), "chat.completion.chunk");
+        assert_string_equal(string_at(fake_chunk(x, 0), "choices.0.delta.role"), "assistant");
+        assert_string_equal(string_at(fake_chunk(x, 0), "choices.0.delta.content"), "");
         assert_string_equal(string_at(fake_chunk(x, 1), "choices.0.delta.content"), "h");
         assert_null(at(fake_chunk(x, 1), "choices.0.delta.role"));
         assert_true(cJSON_IsNull(at(fake_chunk(x, 1), "choices.0.finish_reason")));
@@ -46,6 +46,19 @@ static void a_chat_stream_opens_with_the_role_and_closes_with_done(void **state)
         assert_int_equal(int_at(fake_chunk(x, 4), "usage.completion_tokens"), 2);
         assert_string_equal(fake_event(x, 5), "[DONE]");
         assert_true(fake_closed(x));
+}
+
+static void every_chunk_of_a_chat_says_which_weights_it_was(void **state)
+{
+        struct http_exchange *x = chat(",\"n\":2,\"stream_options\":{\"include_usage\":true}");
+
+        fake_text(1, "a");
+        fake_text(0, "b");
+        fake_end(0, DYN_FINISH_STOP);
+        fake_end(1, DYN_FINISH_LENGTH);
+        assert_int_equal(fake_n_events(x), 8);
+        for (int i = 0; i < 7; i++)
+                assert_string_equal(string_at(fake_chunk(x, i), "system_fingerprint"), "0123456789abcdef-cpu-per-row");
 }
 
 static void no_usage_unless_asked_for(void **state)
@@ -195,6 +208,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 WITH_FAKES(a_chat_stream_opens_with_the_role_and_closes_with_done),
+                WITH_FAKES(every_chunk_of_a_chat_says_which_weights_it_was),
                 WITH_FAKES(no_usage_unless_asked_for),
                 WITH_FAKES(a_stop_string_never_shows_not_even_its_beginning),
                 WITH_FAKES(what_was_held_back_is_said_at_the_end),
