@@ -267,6 +267,17 @@ static char *absolute(const char *path)
         return whole;
 }
 
+// What was asked of a name whose orders failed so far is for the one that does not; the store cannot know it yet.
+static void settle_for(struct load *l, const struct store_settings *settings)
+{
+        const struct registered *e = l->entry;
+        bool asked = !e->in_store && (e->settings.pin || e->settings.mode != STORE_AUTO);
+
+        l->has_settings = settings != NULL || asked;
+        if (l->has_settings)
+                l->settings = settings ? *settings : e->settings;
+}
+
 enum dyn_status registry_load(
         struct registry *r, const struct registry_order *order, registry_done *done, void *ctx, struct dyn_error *err)
 {
@@ -284,9 +295,7 @@ enum dyn_status registry_load(
         l->found = l->own = own != NULL && !l->keep;
         mem_free(own);
         l->replace = order->replace;
-        l->has_settings = order->settings != NULL;
-        if (l->has_settings)
-                l->settings = *order->settings;
+        settle_for(l, order->settings);
         l->pin_room = book_pin_room(r, order->name);
         l->done = done;
         l->ctx = ctx;
@@ -309,6 +318,7 @@ enum dyn_status registry_upload(
 
         l->archive = archive;
         l->replace = true;
+        settle_for(l, NULL);
         l->done = done;
         l->ctx = ctx;
         start(l);

@@ -139,3 +139,32 @@ def test_what_is_known_of_a_refused_folder_is_logged_once(fresh, tmp_path):
         assert fresh.call("DELETE", "/v1/adapters/x?wait=true").status == 200
     warnings = [line for line in fresh.log.splitlines() if " warn " in line and "adapter" in line]
     assert len(warnings) == 1 and "adapter empty:" in warnings[0], warnings
+
+
+def wait_for(server, name, **expected):
+    end = time.monotonic() + 20 * server.slow
+    while {k: (e := server.get(f"/v1/adapters/{name}").json).get(k) for k in expected} != expected:
+        assert time.monotonic() < end, e
+        time.sleep(0.02)
+
+
+def test_a_pin_of_one_that_failed_is_listed_and_met_when_it_is_mended(fresh, tiny_adapter, tmp_path):
+    shutil.copytree(tiny_adapter("paths"), tmp_path / "half")
+    os.rename(tmp_path / "half" / "adapter_model.safetensors", tmp_path / "weights")
+    os.rename(tmp_path / "half", tmp_path / "store" / "half")
+    wait_for(fresh, "half", state="failed")
+    reply = fresh.call("PATCH", "/v1/adapters/half", {"pin": True})
+    assert (reply.status, reply.json["pinned"], reply.json["state"]) == (200, True, "failed"), reply
+    assert fresh.get("/v1/adapters/half").json["pinned"]
+    os.rename(tmp_path / "weights", tmp_path / "store" / "half" / "adapter_model.safetensors")
+    wait_for(fresh, "half", state="ready", pinned=True, tier="device")
+
+
+def test_a_pin_of_an_order_that_failed_is_listed_and_met_by_the_next(fresh, tiny_adapter, tmp_path):
+    shutil.copytree(tiny_adapter("paths"), tmp_path / "outside" / "p")
+    assert fresh.post("/v1/adapters?wait=false", {"name": "later", "path": str(tmp_path / "outside" / "nothing")}).status == 202
+    wait_for(fresh, "later", state="failed")
+    reply = fresh.call("PATCH", "/v1/adapters/later", {"pin": True, "mode": "unmerged"})
+    assert (reply.status, reply.json["pinned"], reply.json["state"]) == (200, True, "failed"), reply
+    assert fresh.post("/v1/adapters", {"name": "later", "path": str(tmp_path / "outside" / "p")}).status == 201
+    wait_for(fresh, "later", state="ready", pinned=True, mode="unmerged", tier="device")
