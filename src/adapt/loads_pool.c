@@ -110,33 +110,36 @@ static enum dyn_status commit(struct load *l, struct stage *stage)
         return st;
 }
 
-static enum dyn_status keep_path(struct load *l)
+static enum dyn_status keep_path(struct load *l, const char *path)
 {
         struct stage *stage = NULL;
         enum dyn_status st = stage_open(&stage, l->registry->store, &l->error);
 
-        if (st == DYN_OK && (st = stage_point(stage, l->path, &l->error)) == DYN_OK)
+        if (st == DYN_OK && (st = stage_point(stage, path, &l->error)) == DYN_OK)
                 st = commit(l, stage);
         stage_close(stage);
         return st;
 }
 
-// From the folder that path names. keep: the store has to be told.
+// From the folder that a path names, which is known without what climbs in it. keep: the store has to be
+// told.
 static enum dyn_status read_path(struct load *l, const char *path, bool keep)
 {
-        bool same = false;
         enum dyn_status st = roots_check(&l->registry->roots, path, &l->error);
+        char *settled = roots_settle(path);
+        bool same = false;
 
         if (st == DYN_OK)
-                st = compare(l, path, path, &same);
+                st = compare(l, settled, settled, &same);
         if (st == DYN_OK && !same)
-                st = open_checked(l, path);
+                st = open_checked(l, settled);
         if (st == DYN_OK)
                 st = check_pin(l);
         if (st == DYN_OK && keep && (!same || l->moved_to))
-                st = keep_path(l);
+                st = keep_path(l, settled);
         else if (st == DYN_OK && keep && l->has_settings)
                 st = write_settings(l);
+        mem_free(settled);
         return st;
 }
 

@@ -34,7 +34,7 @@ struct adapter_version {
 // to it are good until control returns to the loop, or while a request of it runs.
 struct adapter_entry {
         const char *name;
-        const char *source; // the folder it was loaded from, or is being loaded from; as it was given
+        const char *source; // the folder it was loaded from, or is being loaded from
         // LOADING: no version yet. READY: published; a replacement may be on its way. DRAINING: removed, but requests
         // still run. FAILED: a folder of the store that was refused, or an order that nobody waited for.
         enum adapter_state state;
@@ -92,8 +92,8 @@ typedef void registry_done(void *ctx, enum dyn_status, enum registry_outcome, co
         const struct dyn_error *error);
 
 // A folder to register under a name. It is entered into the store, if there is one, before it is published: a restart
-// finds it. Its path is kept as it was given, made absolute; the same content from another path is read from there from
-// then on, unless the store has files of its own.
+// finds it. Its path is kept absolute and without "..", its links unresolved; the same content from another path is
+// read from there from then on, unless the store has files of its own.
 struct registry_order {
         const char *name;
         const char *path;                      // NULL: the store's folder of that name

@@ -99,3 +99,22 @@ enum dyn_status roots_check(const struct roots *r, const char *path, struct dyn_
         }
         return DYN_OK;
 }
+
+char *roots_settle(const char *path)
+{
+        const char *rest = NULL;
+
+        for (const char *at = path; (at = strstr(at, "/..")) != NULL; at += 3)
+                if (at[3] == 0 || at[3] == '/')
+                        rest = at + 3;
+        if (rest == NULL)
+                return mem_strdup(path);
+        char *climbing = mem_strndup(path, (size_t)(rest - path)), *real = realpath(climbing, NULL);
+        char *settled = real == NULL             ? mem_strdup(path)
+                        : strcmp(real, "/") == 0 ? mem_strdup(*rest ? rest : "/")
+                                                 : mem_printf("%s%s", real, rest);
+
+        free(real);
+        mem_free(climbing);
+        return settled;
+}

@@ -17,4 +17,8 @@ void roots_finish(struct roots *);
 // also for what does not exist outside; DYN_NOT_FOUND for what does not exist inside.
 enum dyn_status roots_check(const struct roots *, const char *path, struct dyn_error *);
 
+// The path without "..": real up to the last of them, and from there as it was given, since a link may be led elsewhere
+// later. Unchanged if it does not exist. The caller's.
+char *roots_settle(const char *path);
+
 #endif

@@ -231,6 +231,36 @@ static void registering_a_folder_of_the_store_by_its_path_leaves_its_files(void 
         mem_free(expected);
 }
 
+// Where it leads: a link goes up from where it points to.
+static void a_path_that_climbs_is_kept_as_where_it_leads(void **state)
+{
+        struct world *w = *state;
+        char *link = world_path(w->root, "inner"), *deep = world_path(w->other, "deep");
+        char *plain = mem_printf("%s/other/.././one", w->root),
+             *odd = mem_printf("%s/../deep/../../..one/../one", link);
+        char *dots = world_path(w->root, "..one");
+
+        assert_int_equal(mkdir(deep, 0777), 0);
+        assert_int_equal(mkdir(dots, 0777), 0);
+        assert_int_equal(symlink(deep, link), 0);
+        assert_int_equal(world_load(w, "sql", odd, false).outcome, REGISTRY_NEW);
+        expect_settings(w, "sql", false, "auto", w->one);
+        assert_string_equal(registry_find(w->registry, "sql")->source, w->one);
+        assert_int_equal(world_load(w, "sql", odd, false).outcome, REGISTRY_SAME);
+        expect_found_by_the_next(w, "sql");
+        assert_int_equal(world_load(w, "dotted", plain, false).outcome, REGISTRY_NEW);
+        char *settled = mem_printf("%s/./one", w->root);
+        assert_string_equal(registry_find(w->registry, "dotted")->source, settled);
+        rmdir(dots);
+        rmdir(deep);
+        mem_free(settled);
+        mem_free(dots);
+        mem_free(odd);
+        mem_free(plain);
+        mem_free(deep);
+        mem_free(link);
+}
+
 // Whoever leads the link elsewhere updates the adapter.
 static void a_registered_link_is_followed_when_it_leads_elsewhere(void **state)
 {
@@ -522,6 +552,7 @@ int main(void)
                 test_in_world(the_same_content_from_elsewhere_is_found_there_by_the_next_start),
                 test_in_world(a_folder_that_was_moved_is_registered_from_where_it_is_now),
                 test_in_world(registering_a_folder_of_the_store_by_its_path_leaves_its_files),
+                test_in_world(a_path_that_climbs_is_kept_as_where_it_leads),
                 test_in_world(a_registered_link_is_followed_when_it_leads_elsewhere),
                 test_in_world(a_folder_that_the_store_does_not_have_is_not_listed),
                 test_in_world(an_upload_registers_and_updates_and_knows_the_same_again),
