@@ -62,14 +62,21 @@ static void put_cell(char *cell, const cJSON *value, int column)
                 put_text(cell, cJSON_IsString(value) && value->valuestring[0] ? value->valuestring : "-");
 }
 
+static void add(char *cell, const char *text)
+{
+        size_t len = strlen(cell);
+
+        snprintf(cell + len, CELL - len, "%s", text);
+}
+
 static void put_row(struct row *row, const cJSON *adapter)
 {
         for (int i = 0; i < N_COLUMNS; i++)
                 put_cell(row->cell[i], json_member(adapter, columns[i].member), i);
-        if (cJSON_IsTrue(json_member(adapter, "merged")))
-                put_text(row->cell[TIER], "merged");
         if (cJSON_IsTrue(json_member(adapter, "pinned")))
-                strncat(row->cell[TIER], "*", 2);
+                add(row->cell[TIER], "*");
+        if (cJSON_IsTrue(json_member(adapter, "merged")))
+                add(row->cell[TIER], ", merged");
 }
 
 // Each column as wide as it must be, and the names what is left of the line.

@@ -74,6 +74,18 @@ def test_list_tells_why_one_failed_and_which_are_pinned(on, fresh, tmp_path):
     assert next(line for line in table.splitlines() if line.startswith("all ")).split()[5].endswith("*") and "* pinned" in table
 
 
+def test_list_tells_what_is_merged_and_where_it_lies(run, start, tiny_model, tiny_store, tmp_path):
+    shutil.copytree(tiny_store, tmp_path / "store")
+    with start("--model", tiny_model, "--adapters", tmp_path / "store", "--kv-memory", "1M", "--merge-at-start", "all") as server:
+        server.call("PATCH", "/v1/adapters/rank1", {"pin": True})
+        for pin, tier in ((False, "device, merged"), (True, "device*, merged")):
+            server.call("PATCH", "/v1/adapters/all", {"pin": pin})
+            head, *rows = run("list", "--url", server.url).stdout.splitlines()
+            tiers = {row.split()[0]: row[head.index("TIER"):head.index("SIZE")].split("  ")[0].strip() for row in rows[:8]}
+            assert (tiers["all"], tiers["rank1"]) == (tier, "device*") and len(head) <= 100, rows
+        assert server.stop() == 0
+
+
 def test_a_name_too_long_for_the_line_is_cut(on, tiny_adapter):
     name = "n" * 100
     on("add", name, tiny_adapter("rank1"), "--upload")
