@@ -88,7 +88,7 @@ void api_adapters(struct http_exchange *x, void *ctx)
         struct buf body = {0};
         struct writer w = {&body};
 
-        if (api_check_loaded(api, &p) != DYN_OK) {
+        if (api_check_loaded(api, x, &p) != DYN_OK) {
                 reply_problem(x, &p);
                 return;
         }
@@ -121,7 +121,7 @@ void api_adapter(struct http_exchange *x, void *ctx)
         struct api *api = ctx;
         struct problem p = {0};
 
-        if (api_check_loaded(api, &p) != DYN_OK) {
+        if (api_check_loaded(api, x, &p) != DYN_OK) {
                 reply_problem(x, &p);
                 return;
         }

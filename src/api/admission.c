@@ -227,7 +227,7 @@ void generation_begin(struct api *api, struct http_exchange *x, const struct gen
         struct problem p = {0};
         struct buf text;
 
-        if (api_check_serving(api, &p) != DYN_OK) {
+        if (api_check_serving(api, x, &p) != DYN_OK) {
                 reply_problem(x, &p);
                 return;
         }

@@ -13,6 +13,7 @@
 
 #define PUMP_NS 2000000 // how long events keep the loop at a time
 
+// Load balancers and scrapers put parameters of their own to what they probe, so there any may come.
 static const struct http_route routes[] = {
         {"POST", "/v1/completions", api_completions, AUTH_INFERENCE},
         {"POST", "/v1/chat/completions", api_chat, AUTH_INFERENCE},
@@ -20,16 +21,16 @@ static const struct http_route routes[] = {
         {"GET", "/v1/models/{id}", api_model, AUTH_INFERENCE},
         {"POST", "/tokenize", api_tokenize, AUTH_INFERENCE},
         {"POST", "/detokenize", api_detokenize, AUTH_INFERENCE},
-        {"GET", "/health", api_health, AUTH_OPEN},
-        {"GET", "/ready", api_ready, AUTH_OPEN},
+        {"GET", "/health", api_health, AUTH_OPEN, .any_query = true},
+        {"GET", "/ready", api_ready, AUTH_OPEN, .any_query = true},
         {"GET", "/version", api_version, AUTH_OPEN},
-        {"GET", "/metrics", api_metrics, AUTH_OPEN},
+        {"GET", "/metrics", api_metrics, AUTH_OPEN, .any_query = true},
         {"GET", "/v1/adapters", api_adapters, AUTH_ADMIN},
-        {"POST", "/v1/adapters", api_adapter_register, AUTH_ADMIN},
+        {"POST", "/v1/adapters", api_adapter_register, AUTH_ADMIN, .query = "wait"},
         {"GET", "/v1/adapters/{name}", api_adapter, AUTH_ADMIN},
-        {"PUT", "/v1/adapters/{name}", api_adapter_upload, AUTH_ADMIN, .upload = true},
+        {"PUT", "/v1/adapters/{name}", api_adapter_upload, AUTH_ADMIN, .upload = true, .query = "wait"},
         {"PATCH", "/v1/adapters/{name}", api_adapter_set, AUTH_ADMIN},
-        {"DELETE", "/v1/adapters/{name}", api_adapter_remove, AUTH_ADMIN},
+        {"DELETE", "/v1/adapters/{name}", api_adapter_remove, AUTH_ADMIN, .query = "wait"},
         {"POST", "/v1/load_lora_adapter", api_lora_load, AUTH_ADMIN},
         {"POST", "/v1/unload_lora_adapter", api_lora_unload, AUTH_ADMIN},
 };
@@ -182,18 +183,29 @@ void api_when_idle(struct api *api, void (*idle)(void *ctx), void *ctx)
 // What handlers share
 // ----------------------------------------------------------------------------------------------------------
 
-enum dyn_status api_check_loaded(const struct api *api, struct problem *p)
+enum dyn_status api_check_query(const struct http_exchange *x, struct problem *p)
+{
+        const char *taken, *unknown = http_query_unknown(x, &taken);
+
+        if (unknown == NULL)
+                return DYN_OK;
+        if (taken == NULL)
+                return problem_set(p, DYN_INVALID, unknown, NULL, "?%.40s: expected no parameter", unknown);
+        return problem_set(p, DYN_INVALID, unknown, NULL, "?%.40s: expected the parameter %s or none", unknown, taken);
+}
+
+enum dyn_status api_check_loaded(const struct api *api, const struct http_exchange *x, struct problem *p)
 {
         if (api->engine != NULL)
-                return DYN_OK;
+                return api_check_query(x, p);
         p->about = ABOUT_SERVER;
         return problem_set(p, DYN_BUSY, NULL, "starting", "the model is being loaded");
 }
 
-enum dyn_status api_check_serving(const struct api *api, struct problem *p)
+enum dyn_status api_check_serving(const struct api *api, const struct http_exchange *x, struct problem *p)
 {
         if (api->state != API_DRAINING)
-                return api_check_loaded(api, p);
+                return api_check_loaded(api, x, p);
         p->about = ABOUT_SERVER;
         return problem_set(p, DYN_BUSY, NULL, "draining", "the server is stopping and takes no new requests");
 }

@@ -33,7 +33,7 @@ void api_models(struct http_exchange *x, void *ctx)
         struct buf body = {0};
         struct writer w = {&body};
 
-        if (api_check_loaded(api, &p) != DYN_OK) {
+        if (api_check_loaded(api, x, &p) != DYN_OK) {
                 reply_problem(x, &p);
                 return;
         }
@@ -63,7 +63,7 @@ void api_model(struct http_exchange *x, void *ctx)
         struct buf body = {0};
         struct writer w = {&body};
 
-        if (api_check_loaded(api, &p) != DYN_OK) {
+        if (api_check_loaded(api, x, &p) != DYN_OK) {
                 reply_problem(x, &p);
                 return;
         }

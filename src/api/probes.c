@@ -24,7 +24,7 @@ void api_ready(struct http_exchange *x, void *ctx)
 {
         struct problem p = {0};
 
-        if (api_check_serving(ctx, &p) == DYN_OK)
+        if (api_check_serving(ctx, x, &p) == DYN_OK)
                 answer_status(x, "ready");
         else
                 reply_problem(x, &p);
@@ -33,9 +33,14 @@ void api_ready(struct http_exchange *x, void *ctx)
 void api_version(struct http_exchange *x, void *ctx)
 {
         const struct api *api = ctx;
+        struct problem p = {0};
         struct buf body = {0};
         struct writer w = {&body};
 
+        if (api_check_query(x, &p) != DYN_OK) {
+                reply_problem(x, &p);
+                return;
+        }
         writer_open(&w, '{');
         writer_member_string(&w, "version", DYNLORA_VERSION);
         writer_member_string(&w, "backend", api->model ? api->model->backend : NULL);

@@ -13,13 +13,11 @@
 
 #define MAX_BODY 65536 // bytes of a body that is read on the loop; a name and a path have a tenth of that
 
-// ?wait=VALUE: true and false by name, 1 and 0 or with no value at all for true. There is no other parameter.
+// ?wait=VALUE: true and false by name, 1 and 0 or with no value at all for true.
 static enum dyn_status read_wait(struct http_exchange *x, bool *wait, struct problem *p)
 {
-        const char *v = http_query(x, "wait"), *other = http_query_beside(x, "wait");
+        const char *v = http_query(x, "wait");
 
-        if (other != NULL)
-                return problem_set(p, DYN_INVALID, other, NULL, "?%.40s: expected the parameter wait or none", other);
         if (v == NULL)
                 return DYN_OK;
         *wait = *v == 0 || strcmp(v, "true") == 0 || strcmp(v, "1") == 0;
@@ -173,7 +171,7 @@ static enum dyn_status read_body(struct api *api, struct http_exchange *x, enum 
         size_t len;
         const char *text = http_body(x, &len);
         const char *field = of == OF_REGISTER ? "name" : "lora_name";
-        enum dyn_status st = api_check_serving(api, p);
+        enum dyn_status st = api_check_serving(api, x, p);
 
         *body = NULL;
         if (st == DYN_OK && len > MAX_BODY)
@@ -245,7 +243,7 @@ void api_adapter_upload(struct http_exchange *x, void *ctx)
         const char *name = http_param(x);
         bool wait = true;
 
-        if (api_check_serving(api, &p) != DYN_OK || read_wait(x, &wait, &p) != DYN_OK) {
+        if (api_check_serving(api, x, &p) != DYN_OK || read_wait(x, &wait, &p) != DYN_OK) {
                 reply_problem(x, &p);
                 return;
         }
@@ -368,7 +366,7 @@ void api_adapter_remove(struct http_exchange *x, void *ctx)
         struct problem p = {0};
         bool wait = false;
 
-        if (api_check_loaded(api, &p) != DYN_OK || read_wait(x, &wait, &p) != DYN_OK)
+        if (api_check_loaded(api, x, &p) != DYN_OK || read_wait(x, &wait, &p) != DYN_OK)
                 reply_problem(x, &p);
         else
                 remove_adapter(api, x, http_param(x), wait, false);

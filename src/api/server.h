@@ -51,9 +51,12 @@ struct api {
 };
 
 // DYN_OK if inference calls are taken, or if the model is there at all, which it is while draining, too; else DYN_BUSY,
-// answered as 503.
-enum dyn_status api_check_serving(const struct api *, struct problem *);
-enum dyn_status api_check_loaded(const struct api *, struct problem *);
+// answered as 503. The query is checked with it.
+enum dyn_status api_check_serving(const struct api *, const struct http_exchange *, struct problem *);
+enum dyn_status api_check_loaded(const struct api *, const struct http_exchange *, struct problem *);
+
+// DYN_INVALID if there is a parameter in it that the route does not take.
+enum dyn_status api_check_query(const struct http_exchange *, struct problem *);
 
 // A call that outlasts its handler; the engine, tokenizer and registry stay until it has ended.
 void api_call_begins(struct api *);

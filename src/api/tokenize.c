@@ -177,7 +177,7 @@ static void begin(struct api *api, struct http_exchange *x, void (*work)(struct 
         struct problem p = {0};
         struct buf text;
 
-        if (api_check_serving(api, &p) != DYN_OK || api_take_body(api, x, &text, &p) != DYN_OK) {
+        if (api_check_serving(api, x, &p) != DYN_OK || api_take_body(api, x, &text, &p) != DYN_OK) {
                 reply_problem(x, &p);
                 return;
         }

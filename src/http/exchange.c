@@ -77,12 +77,13 @@ const char *http_query(const struct http_exchange *e, const char *name)
         return lookup(&e->query, name, strcmp);
 }
 
-const char *http_query_beside(const struct http_exchange *e, const char *name)
+const char *http_query_unknown(const struct http_exchange *e, const char **taken)
 {
-        for (size_t at = 0; at < e->query.len;) {
+        *taken = e->route->query;
+        for (size_t at = 0; at < e->query.len && !e->route->any_query;) {
                 const char *key = e->query.data + at, *value = key + strlen(key) + 1;
 
-                if (strcmp(key, name) != 0)
+                if (*taken == NULL || strcmp(key, *taken) != 0)
                         return key;
                 at = (size_t)(value - e->query.data) + strlen(value) + 1;
         }

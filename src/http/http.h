@@ -29,8 +29,10 @@ struct http_route {
         // first row that fits wins; GET rows answer HEAD too, with the body left out.
         const char *path;
         void (*handle)(struct http_exchange *, void *ctx);
-        int access;  // the owner's word for who may, given to options.admit
-        bool upload; // the body goes to a file (http_body_file), up to max_upload, as long as it keeps coming
+        int access;        // the owner's word for who may, given to options.admit
+        bool upload;       // the body goes to a file (http_body_file), up to max_upload, as long as it keeps coming
+        const char *query; // the parameter that it takes, NULL: none
+        bool any_query;    // whatever others there are is ignored
 };
 
 struct http_options {
@@ -90,8 +92,8 @@ const char *http_path(const struct http_exchange *);
 const char *http_param(const struct http_exchange *); // what {..} matched, or NULL
 // The decoded value ('+' is a space), "" without one, NULL if absent; the first of several.
 const char *http_query(const struct http_exchange *, const char *name);
-// The first parameter that has another name, NULL if there is none.
-const char *http_query_beside(const struct http_exchange *, const char *name);
+// The first parameter that its route does not take, NULL if there is none; and the one that it does, or NULL.
+const char *http_query_unknown(const struct http_exchange *, const char **taken);
 // Any case; the first of several; NULL if absent.
 const char *http_header(const struct http_exchange *, const char *name);
 const char *http_body(const struct http_exchange *, size_t *len); // NUL-terminated

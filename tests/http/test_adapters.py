@@ -145,6 +145,27 @@ def test_a_parameter_that_is_not_known_is_refused(fresh, tiny_adapter):
     assert fresh.get("/v1/adapters/twice").status == 404
 
 
+ROUTES = [("POST", "/v1/completions"), ("POST", "/v1/chat/completions"), ("GET", "/v1/models"), ("GET", "/v1/models/all"), ("POST", "/tokenize"),
+          ("POST", "/detokenize"), ("GET", "/version"), ("GET", "/v1/adapters"), ("POST", "/v1/adapters"), ("GET", "/v1/adapters/all"),
+          ("PUT", "/v1/adapters/all"), ("PATCH", "/v1/adapters/all"), ("DELETE", "/v1/adapters/all"), ("POST", "/v1/load_lora_adapter"),
+          ("POST", "/v1/unload_lora_adapter")]
+
+
+@pytest.mark.parametrize("method, path", ROUTES)
+def test_every_route_refuses_a_parameter_that_it_does_not_take(tiny, method, path):
+    takes = "the parameter wait or none" if method != "PATCH" and method != "GET" and path.startswith("/v1/adapters") else "no parameter"
+    for query in ("?foo=1", "?foo", "?wait=true&foo=1") if "wait" in takes else ("?foo=1", "?foo", "?foo=1&wait=true"):
+        reply = tiny.call(method, path + query, None if method == "GET" else {})
+        assert (reply.status, reply.error["param"], reply.error["code"]) == (400, "foo", "invalid_value"), reply
+        assert reply.error["message"] == f"?foo: expected {takes}"
+    assert tiny.get("/v1/adapters/all").json["state"] == "ready"
+
+
+@pytest.mark.parametrize("path", ["/health", "/ready", "/metrics"])
+def test_a_probe_may_have_any_parameter(tiny, path):
+    assert tiny.get(f"{path}?nocache=17").status == tiny.call("HEAD", f"{path}?a=b&c").status == 200
+
+
 def test_what_nobody_waited_for_stays_listed_with_its_reason(fresh, tiny_adapter, tmp_path):
     reply = fresh.call("PUT", "/v1/adapters/later?wait=false", b"no archive")
     assert reply.status == 202, reply

@@ -169,7 +169,7 @@ const char *http_query(const struct http_exchange *x, const char *name)
         return NULL;
 }
 
-const char *http_query_beside(const struct http_exchange *x, const char *name)
+const char *http_query_unknown(const struct http_exchange *x, const char **taken)
 {
         return NULL;
 }
