@@ -259,6 +259,7 @@ void merger_prefer(struct merger *m, struct dyn_adapter *adapter, bool keep)
         switcher_let_go(m->nominated);
         m->preferred = m->nominated = NULL;
         m->decided = 0;
+        m->weights.no_memory_until = 0; // who asks is answered by a try
         if (adapter != NULL && m->policy == MERGE_NEVER) {
                 atomic_store(&adapter->unmerged_because, "the server runs with --merge never");
                 switcher_let_go(adapter);

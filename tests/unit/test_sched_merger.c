@@ -136,6 +136,22 @@ static void a_merge_that_succeeds_takes_the_reason_back(void **state)
         expect(w, true, NULL);
 }
 
+// Also a moment after a try without memory, from which the policy keeps away for a while.
+static void who_asks_again_is_answered_by_a_try(void **state)
+{
+        struct world *w = *state;
+
+        for (int i = 0; i < 3; i++) {
+                merging = i < 2 ? DYN_NO_MEMORY : DYN_OK;
+                atomic_store(&w->adapter->unmerged_because, NULL);
+                atomic_fetch_add(&dyn_adapter_pin(w->adapter)->running, 1);
+                merger_prefer(w->merger, w->adapter, true);
+                while (merger_work(w->merger, true))
+                        ;
+                expect(w, i == 2, i < 2 ? "the device has no memory for merged weights" : NULL);
+        }
+}
+
 static void what_is_not_finite_is_refused_for_good(void **state)
 {
         struct world *w = *state;
@@ -154,6 +170,7 @@ int main(void)
                 WITH_MERGER(without_memory_of_the_system_it_stays_per_row_and_says_so),
                 WITH_MERGER(without_memory_of_the_device_it_stays_per_row_and_says_so),
                 WITH_MERGER(a_merge_that_succeeds_takes_the_reason_back),
+                WITH_MERGER(who_asks_again_is_answered_by_a_try),
                 WITH_MERGER(what_is_not_finite_is_refused_for_good),
         };
 
