@@ -156,9 +156,11 @@ def test_a_hang_up_while_it_is_read_frees_everything(roomy):
             with roomy.socket() as s:
                 s.sendall(post(body))
                 time.sleep(pause)
-    roomy.wait_until_idle(10)
+    end = time.monotonic() + 10 * roomy.slow
+    while roomy.running() > 0 or roomy.get("/v1/adapters/all").json["in_flight"] > 0:  # some are still read, and run later
+        assert time.monotonic() < end, roomy.metrics()
+        time.sleep(0.05)
     assert roomy.ok("/v1/completions", {"prompt": "a", "max_tokens": 1})
-    assert roomy.get("/v1/adapters/all").json["in_flight"] == 0
 
 
 def test_a_signal_lets_what_is_read_end(start, long_model):
