@@ -200,9 +200,16 @@ static struct dyn_weight weight(enum dyn_dtype dtype, int n_out, int n_in)
         struct dyn_tensor t = matrix(dtype, n_out, n_in);
         struct dyn_weight w;
 
-        if (ops->weight_load(dev, &w, &t, NULL) == DYN_OK)
-                w.owned = (void *)t.data;
+        ops->weight_load(dev, &w, &t, NULL);
         return w;
+}
+
+static void weight_done(struct dyn_weight *w)
+{
+        void *data = (void *)w->data;
+
+        ops->weight_free(dev, w);
+        ops->free(dev, data);
 }
 
 static struct dyn_lowrank patch(enum dyn_dtype dtype, int n_out, int n_in, int rank)
@@ -256,7 +263,7 @@ static void bench_gemm(enum dyn_dtype dtype, int n_out, int n_in)
                 print(what, t, (double)bytes, 2.0 * n_out * n_in * rows[i]);
         }
         for (int i = 0; i < n; i++)
-                ops->weight_free(dev, &g.w[i]);
+                weight_done(&g.w[i]);
         ops->free(dev, g.x);
         ops->free(dev, g.y);
 }
@@ -406,11 +413,11 @@ static void model_free(struct model *m)
 {
         for (int l = 0; l < LAYERS; l++)
                 for (int s = 0; s < SITES; s++) {
-                        ops->weight_free(dev, &m->w[l][s]);
+                        weight_done(&m->w[l][s]);
                         for (int i = 0; i < MAX_PATCHES; i++)
                                 ops->lowrank_free(dev, &m->p[i][l][s]);
                 }
-        ops->weight_free(dev, &m->head);
+        weight_done(&m->head);
         ops->free(dev, m->kv.k);
         ops->free(dev, m->kv.v);
         float *rows[] = {m->x, m->h, m->q, m->k, m->v, m->gate, m->up, m->norm, m->table, m->logits};
