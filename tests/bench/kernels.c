@@ -605,7 +605,7 @@ static void bench_merges(enum dyn_dtype dtype, int n_threads)
 
 static void bench_gemms(enum dyn_dtype dtype, int n_threads)
 {
-        static const int shapes[][2] = {{DIM, DIM}, {HIDDEN, DIM}, {DIM, HIDDEN}, {VOCAB, DIM}, {5632, 2048}};
+        static const int shapes[][2] = {{DIM, DIM}, {HIDDEN, DIM}, {DIM, HIDDEN}, {VOCAB, DIM}, {5632, 2048}, {2048, 5632}};
 
         for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
                 if (shapes[i][1] % dyn_dtype_block(dtype) != 0)
