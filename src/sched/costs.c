@@ -5,11 +5,15 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-// How fast what is measured takes the place of what was believed. Steps without patches may have been seen long ago.
+// How fast what is measured takes the place of what was believed.
 #define LEARN_SITE  0.02
 #define LEARN_STEP  0.05
 #define LEARN_PLAIN 0.01
 #define LEARN_PATCH 0.02
+
+// Seconds for which steps without patches can be held against others. Later the machine may be another: what makes it
+// slower would be taken for the patches' doing.
+#define PLAIN_HOLDS 10.0
 
 // Bounds of what is believed of patches, over what was measured at start: steps are noisy.
 #define LEAST_FACTOR 0.25
@@ -50,7 +54,7 @@ enum dyn_status costs_measure(struct costs *c, struct model *model, struct dyn_e
         return DYN_OK;
 }
 
-static double *plain_of(struct costs *c, int n_rows)
+static struct costs_plain *plain_of(struct costs *c, int n_rows)
 {
         int bucket = 0;
 
@@ -68,30 +72,38 @@ static void learn_factor(double *factor, double seconds, double expected)
 
 // The difference between decode steps with and without patches, or with weights read twice and without, held against
 // what the formula of adapt/merge.h says.
-static void learn_patches(struct costs *c, const struct costs_rows *r, double seconds)
+static void learn_patches(struct costs *c, double now, const struct costs_rows *r, double seconds)
 {
         const struct merge_costs *p = &c->profiled;
         double patches = r->byte_reads > 0 ? p->call + p->byte * r->byte_reads + p->row * r->byte_rows : 0;
-        double *plain = plain_of(c, r->n);
+        struct costs_plain *plain = plain_of(c, r->n);
 
-        if (patches == 0 && r->weights == 0)
-                lean(plain, seconds, LEARN_PLAIN);
-        else if (*plain > 0 && r->weights > 0)
-                learn_factor(
-                        &c->pass_factor, seconds - *plain - c->patch_factor * patches, p->pass * (double)r->weights);
-        else if (*plain > 0)
-                learn_factor(&c->patch_factor, seconds - *plain, patches);
+        if (patches == 0 && r->weights == 0) {
+                if (now - plain->seen > PLAIN_HOLDS)
+                        plain->seconds = 0;
+                lean(&plain->seconds, seconds, LEARN_PLAIN);
+                plain->seen = now;
+                return;
+        }
+        if (plain->seconds == 0 || now - plain->seen > PLAIN_HOLDS)
+                return;
+        double more = seconds - plain->seconds;
+
+        if (r->weights > 0)
+                learn_factor(&c->pass_factor, more - c->patch_factor * patches, p->pass * (double)r->weights);
+        else
+                learn_factor(&c->patch_factor, more, patches);
         c->now.call = p->call * c->patch_factor;
         c->now.byte = p->byte * c->patch_factor;
         c->now.row = p->row * c->patch_factor;
         c->now.pass = p->pass * c->pass_factor;
 }
 
-void costs_saw_step(struct costs *c, const struct costs_rows *r, double seconds, bool decode)
+void costs_saw_step(struct costs *c, double now, const struct costs_rows *r, double seconds, bool decode)
 {
         lean(&c->step, seconds, LEARN_STEP);
         if (decode)
-                learn_patches(c, r, seconds);
+                learn_patches(c, now, r, seconds);
 }
 
 void costs_saw_merge(struct costs *c, size_t bytes, double seconds)

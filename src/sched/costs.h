@@ -10,10 +10,13 @@
 
 struct costs {
         struct merge_costs now, profiled;
-        double patch_factor;         // of call, byte and row, now over profiled
-        double pass_factor;          // of pass, the same
-        double plain[COSTS_BUCKETS]; // median seconds of a decode step that no patch was applied in, 0: never seen
-        double step;                 // median seconds of a step of late, 0: none yet
+        double patch_factor; // of call, byte and row, now over profiled
+        double pass_factor;  // of pass, the same
+        struct costs_plain {
+                double seconds; // median of decode steps that no patch was applied in, 0: never seen
+                double seen;    // when the last one was
+        } plain[COSTS_BUCKETS];
+        double step; // median seconds of a step of late, 0: none yet
 };
 
 // Measures (model_profile) and says what it found.
@@ -33,7 +36,8 @@ static inline void costs_patch(struct costs_rows *r, size_t bytes, int n_rows)
         r->byte_rows += (double)bytes * n_rows;
 }
 
-void costs_saw_step(struct costs *, const struct costs_rows *, double seconds, bool decode);
+// now: seconds of a clock that goes on.
+void costs_saw_step(struct costs *, double now, const struct costs_rows *, double seconds, bool decode);
 void costs_saw_merge(struct costs *, size_t bytes, double seconds);
 void costs_saw_restore(struct costs *, size_t bytes, double seconds);
 

@@ -230,7 +230,7 @@ void merger_saw(struct merger *m, const struct merger_rows *rows, int n, double 
         struct costs_rows patches = applied(m, rows, n);
 
         merge_seen_step(m->census.seen, now(), versions, counts, n);
-        costs_saw_step(&m->costs, &patches, seconds, decode && !switcher_busy(&m->weights));
+        costs_saw_step(&m->costs, now(), &patches, seconds, decode && !switcher_busy(&m->weights));
         if (!switcher_busy(&m->weights) && clock_ns() - m->decided >= DECIDE_NS)
                 decide(m, rows, n);
 }
