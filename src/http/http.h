@@ -70,12 +70,12 @@ enum dyn_status http_listen(struct http_server **, uv_loop_t *, const struct htt
 // The address as bound: "127.0.0.1:8000", "[::1]:8000" or "unix:/path".
 const char *http_address(const struct http_server *);
 
-// From now on each connection closes behind its answer, and idle ones at once. New ones are still taken: who asks hears
-// that the server is stopping. Once.
+// From now on each connection closes behind its next answer. All are still taken: who asks hears that the server is
+// stopping. Once.
 void http_wind_down(struct http_server *);
 
-// After that: stops accepting, lets running exchanges and requests that are half here end, then calls done with ctx from
-// the loop. Once.
+// After that: stops accepting, closes idle connections, lets running exchanges and requests that are half here end, then
+// calls done with ctx from the loop. Once.
 void http_drain(struct http_server *, void (*done)(void *ctx), void *ctx);
 
 // Ends what still runs then: each request that is here, in whole or in part, is answered with status and body,

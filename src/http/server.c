@@ -128,17 +128,10 @@ static void stop_listening(struct http_server *s)
         http_endpoint_close(&s->endpoint);
 }
 
-static void end_idle(struct http_server *s)
-{
-        for (struct link *l = s->conns.next; l != &s->conns; l = l->next)
-                http_conn_drain(LINK_ITEM(l, struct http_conn, link));
-}
-
 void http_wind_down(struct http_server *s)
 {
         assert(!s->closing && !s->draining);
         s->draining = true;
-        end_idle(s);
 }
 
 void http_drain(struct http_server *s, void (*done)(void *ctx), void *ctx)
@@ -147,7 +140,8 @@ void http_drain(struct http_server *s, void (*done)(void *ctx), void *ctx)
         s->drained = done;
         s->drained_ctx = ctx;
         stop_listening(s);
-        end_idle(s);
+        for (struct link *l = s->conns.next; l != &s->conns; l = l->next)
+                http_conn_drain(LINK_ITEM(l, struct http_conn, link));
         http_server_wake(s);
 }
 
