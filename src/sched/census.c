@@ -50,14 +50,16 @@ static void forget(struct census *c, double now)
 
 void census_know(struct census *c, double now, uint64_t version, size_t bytes, size_t touched, bool barred)
 {
-        if (is_at(c, position(c, version), version)) {
-                c->known[position(c, version)].barred = barred;
-                return;
-        }
-        if (c->n_known == CENSUS_MAX)
-                forget(c, now);
         int at = position(c, version);
 
+        if (is_at(c, at, version)) {
+                c->known[at].barred = barred;
+                return;
+        }
+        if (c->n_known == CENSUS_MAX) {
+                forget(c, now);
+                at = position(c, version);
+        }
         memmove(c->known + at + 1, c->known + at, (size_t)(c->n_known - at) * sizeof *c->known);
         c->known[at] = (struct census_version){version, bytes, touched, barred};
         c->n_known++;

@@ -152,11 +152,10 @@ static void explain(const struct merger *m, const struct merge_snapshot *s, cons
 
         if (c == NULL)
                 c = &none;
-        log_debug("merge policy %s: %s merged, the last merge %.3g s ago, %s should be: %s (%s takes %.3g ms of a step "
-                  "per row "
-                  "and %.3g ms merged, is in %.0f %% of the steps, alone in %.0f %%, with %.1f rows; merged it would "
-                  "have saved "
-                  "%.3g s of %.3g s needed, the switch costs %.3g s; %d candidates, %.1f rows, %.1f steps/s)",
+        log_debug("merge policy %s: %s merged, the last merge %.3g s ago, %s should be: %s (%s takes %.3g ms "
+                  "of a step per row and %.3g ms merged, is in %.0f %% of the steps, alone in %.0f %%, with %.1f "
+                  "rows; merged it would have saved %.3g s of %.3g s needed, the switch costs %.3g s; %d candidates, "
+                  "%.1f rows, %.1f steps/s)",
                 merge_policy_name(s->policy), name_of(m->weights.target), s->since_switch, name_of(target), v->why,
                 next || v->next == 0 ? name_of(next) : "one that has no rows now", 1e3 * merge_per_row(s, c),
                 1e3 * merge_merged(s, c), 100 * c->present, 100 * c->alone, c->rows, v->gain, v->needed, v->cost, s->n,
