@@ -8,13 +8,16 @@
 // most 12 accumulators of 16 registers or 24 of 32, which leaves some for the operands. One row of x waits for memory,
 // and four streams of w were measured best. Up to SPARING accumulators leave a register for vec_load_with.
 //
-// The tiles that there are: TILE(dtype, rows, outs or vecs). What has more rows goes in tiles of the most.
+// The tiles that there are: TILE(dtype, rows, outs or vecs). More rows than the most go in tiles of nearly as many
+// each.
 #if VEC == 16
 #define DOTS_TILES(TILE, dtype)                                                                                        \
-        TILE(dtype, 1, 4) TILE(dtype, 2, 4) TILE(dtype, 3, 4) TILE(dtype, 4, 4) TILE(dtype, 5, 4) TILE(dtype, 6, 4)
+        TILE(dtype, 1, 4)                                                                                              \
+        TILE(dtype, 2, 4)                                                                                              \
+        TILE(dtype, 3, 4) TILE(dtype, 4, 4) TILE(dtype, 5, 4) TILE(dtype, 6, 4) TILE(dtype, 7, 3) TILE(dtype, 8, 3)
 #define SUMS_TILES(TILE, dtype)                                                                                        \
         TILE(dtype, 1, 4) TILE(dtype, 2, 4) TILE(dtype, 3, 4) TILE(dtype, 4, 4) TILE(dtype, 5, 4) TILE(dtype, 6, 4)
-#define DOTS_ROWS 6
+#define DOTS_ROWS 8
 #define DOTS_OUTS 4
 #define SUMS_ROWS 6
 #define SUMS_VECS 4
@@ -40,42 +43,67 @@ _Static_assert(TILE_COLUMNS % (SUMS_VECS * VEC) == 0, "a tile of sums stays with
 // Up to so many rows of x, all of them are done for a tile of w while it is in the first cache.
 #define FEW_ROWS 16
 
-// VEC more products for each output of a tile, from k on: w and x point there. The side with fewer vectors stays in
-// registers, the other passes through one.
+// Rows at equal distances: where the first is, and the multiples of the distance that an address cannot scale by
+// itself. Kept so, all rows of a tile and what is fetched take few registers; gcc has to be kept from pointers of its
+// own.
+struct lines {
+        const char *at;
+        size_t step, step3, step5, step7;
+};
+
+#define PIN(r) __asm__("" : "+r"(r))
+
+VEC_INLINE struct lines lines_of(const void *at, size_t step)
+{
+        struct lines l = {at, step, 3 * step, 5 * step, 7 * step};
+
+        PIN(l.step3);
+        PIN(l.step5);
+        PIN(l.step7);
+        return l;
+}
+
+// Row i, where the first one is at `at`.
+VEC_INLINE const void *line_at(const struct lines *l, const char *at, const int i)
+{
+        const size_t far[] = {0, l->step, 2 * l->step, l->step3, 4 * l->step, l->step5, 2 * l->step3, l->step7};
+
+        return at + far[i];
+}
+
+VEC_INLINE void lines_go(struct lines *l, size_t bytes)
+{
+        l->at += bytes;
+        PIN(l->at);
+}
+
+// VEC more products for each output of a tile. The side with fewer vectors stays in registers, the other passes through
+// one.
 VEC_INLINE void dots_step(const enum dyn_dtype dtype, const bool spare, const int outs, const int rows,
-        vec acc[][DOTS_ROWS], const char *w, size_t w_step, const float *x, size_t x_step)
+        vec acc[][DOTS_ROWS], struct lines *w, struct lines *x)
 {
         vec held[DOTS_OUTS > DOTS_ROWS ? DOTS_OUTS : DOTS_ROWS], one;
+        const int n = outs < rows ? outs : rows;
 
-        if (outs < rows) {
-                VEC_UNROLL
-                for (int i = 0; i < outs; i++) {
-                        held[i] = vec_load_with(w + (size_t)i * w_step, dtype, spare);
-                        VEC_PIN(held[i]);
-                }
-                VEC_UNROLL
-                for (int j = 0; j < rows; j++) {
-                        one = vec_read(x + (size_t)j * x_step);
-                        VEC_PIN(one);
-                        VEC_UNROLL
-                        for (int i = 0; i < outs; i++)
-                                acc[i][j] = vec_fma(held[i], one, acc[i][j]);
-                }
-                return;
+        VEC_UNROLL
+        for (int i = 0; i < n; i++) {
+                held[i] = outs < rows ? vec_load_with(line_at(w, w->at, i), dtype, spare)
+                                      : vec_read(line_at(x, x->at, i));
+                VEC_PIN(held[i]);
         }
         VEC_UNROLL
-        for (int j = 0; j < rows; j++) {
-                held[j] = vec_read(x + (size_t)j * x_step);
-                VEC_PIN(held[j]);
-        }
-        VEC_UNROLL
-        for (int i = 0; i < outs; i++) {
-                one = vec_load_with(w + (size_t)i * w_step, dtype, spare);
+        for (int j = 0; j < outs + rows - n; j++) {
+                one = outs < rows ? vec_read(line_at(x, x->at, j)) : vec_load_with(line_at(w, w->at, j), dtype, spare);
                 VEC_PIN(one);
                 VEC_UNROLL
-                for (int j = 0; j < rows; j++)
-                        acc[i][j] = vec_fma(one, held[j], acc[i][j]);
+                for (int i = 0; i < n; i++) {
+                        vec *sum = outs < rows ? &acc[i][j] : &acc[j][i];
+
+                        *sum = vec_fma(held[i], one, *sum);
+                }
         }
+        lines_go(w, VEC * vec_bytes(dtype));
+        lines_go(x, VEC * sizeof(float));
 }
 
 // The last n < VEC products.
@@ -107,7 +135,8 @@ VEC_INLINE void dots_tile(const enum dyn_dtype dtype, const bool spare, const in
         const float *x = d->x + row * d->x_step;
         float *y = d->y + row * d->y_step + o;
         const size_t w_step = far * d->w_bytes, x_step = d->x_step, size = vec_bytes(dtype);
-        const size_t n = (size_t)d->n, whole = n / VEC * VEC;
+        const size_t n = (size_t)d->n, whole = n / VEC * VEC, in_line = LINE / size / VEC;
+        struct lines ws = lines_of(w, w_step), xs = lines_of(x, x_step * sizeof *x);
         vec acc[DOTS_OUTS][DOTS_ROWS];
 
         VEC_UNROLL
@@ -115,16 +144,19 @@ VEC_INLINE void dots_tile(const enum dyn_dtype dtype, const bool spare, const in
                 VEC_UNROLL
         for (int j = 0; j < rows; j++)
                 acc[i][j] = vec_zero();
-        for (size_t k = 0; k < whole;) {
-                size_t stop = k + LINE / size < whole ? k + LINE / size : whole;
+        for (size_t k = 0; k < whole / VEC / in_line; k++) {
+                const char *next = ws.at + d->ahead;
 
+                PIN(next);
                 VEC_UNROLL
                 for (int i = 0; i < outs; i++)
-                        vec_fetch(w + (size_t)i * w_step + (ptrdiff_t)(k * size) + d->ahead);
-                VEC_KEEP_LOOP
-                for (; k < stop; k += VEC)
-                        dots_step(dtype, spare, outs, rows, acc, w + k * size, w_step, x + k, x_step);
+                        vec_fetch(line_at(&ws, next, i));
+                VEC_UNROLL
+                for (size_t i = 0; i < in_line; i++)
+                        dots_step(dtype, spare, outs, rows, acc, &ws, &xs);
         }
+        for (size_t k = 0; k < whole / VEC % in_line; k++)
+                dots_step(dtype, spare, outs, rows, acc, &ws, &xs);
         if (whole < n)
                 dots_part(dtype, outs, rows, acc, w + whole * size, w_step, x + whole, x_step, n - whole);
         float sums[DOTS_OUTS * DOTS_ROWS + 3];
@@ -146,7 +178,11 @@ VEC_INLINE void dots_left(const enum dyn_dtype dtype, const bool spare, const in
 {
         size_t left = (size_t)d->n_rows - row;
 
-        if (DOTS_ROWS >= 6 && most >= 6 && left >= 6)
+        if (DOTS_ROWS >= 8 && most >= 8 && left >= 8)
+                dots_tile(dtype, spare, outs, 8, d, o, far, row);
+        else if (DOTS_ROWS >= 7 && most >= 7 && left >= 7)
+                dots_tile(dtype, spare, outs, 7, d, o, far, row);
+        else if (DOTS_ROWS >= 6 && most >= 6 && left >= 6)
                 dots_tile(dtype, spare, outs, 6, d, o, far, row);
         else if (DOTS_ROWS >= 5 && most >= 5 && left >= 5)
                 dots_tile(dtype, spare, outs, 5, d, o, far, row);
@@ -281,8 +317,10 @@ static void (*const sums_of[][SUMS_ROWS])(const struct tile_sums *, size_t row) 
 
 void tile_dots(enum dyn_dtype dtype, const struct tile_dots *d)
 {
-        if (d->n_rows > 0)
-                dots_of[dtype][(d->n_rows < DOTS_ROWS ? d->n_rows : DOTS_ROWS) - 1](d);
+        int tiles = (d->n_rows + DOTS_ROWS - 1) / DOTS_ROWS;
+
+        if (tiles > 0)
+                dots_of[dtype][(d->n_rows + tiles - 1) / tiles - 1](d);
 }
 
 void tile_sums(enum dyn_dtype dtype, const struct tile_sums *s)
