@@ -25,7 +25,7 @@ struct tile_dots {
 void tile_dots(enum dyn_dtype, const struct tile_dots *);
 
 // Measured best for `ahead` when reading one large matrix that is in no cache.
-#define TILE_AHEAD 2048
+#define TILE_AHEAD 1024
 
 // Columns of a block of b below.
 #define TILE_COLUMNS 64
