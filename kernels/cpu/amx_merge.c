@@ -10,8 +10,8 @@
 
 #define OUTS       32           // that are done together: two tiles
 #define LINE       64           // bytes of the merged matrix
-#define STRETCH    4            // lines of a row that are done together
-#define LEAST_RANK 24           // below, vectors wait for memory as well and have less to prepare
+#define STRETCH    2            // lines of a row that are done together
+#define LEAST_RANK 12           // below, vectors wait for memory as well and have less to prepare
 #define COLUMNS    32           // of two tiles: a line
 #define RANKS      AMX_INS      // of a tile
 #define PAIRS      (RANKS / 2)  // of ranks
@@ -37,7 +37,7 @@ struct job {
         uint32_t *b;                 // (n_tiles, OUTS, PAIRS): pairs of ranks of each output
         float *scales;               // (terms)
         float (*sums)[2][OUTS * 16]; // (terms, STRETCH)
-        vec_ints most;               // the largest magnitudes so far, as bits
+        __m512i most;                // the largest magnitudes so far, bf16
         bool stream;                 // lines are written past the caches
 };
 
@@ -175,64 +175,80 @@ static void sum_terms(struct job *j, int line, const uint32_t *a)
         }
 }
 
-// The first `columns` of a row's line: what is stored there plus each term's sum; even columns and odd ones apart.
-// Returns the larger of each lane's magnitude and `most`.
-VEC_INLINE vec_ints merge_line(const struct job *j, char *restrict to, const char *restrict from, int line, int row,
-        int columns, vec_ints most)
+// Rounded to the nearest even in the high halves. What is not a number stays so, since of bf16 it has zeros below.
+VEC_INLINE __m512i rounded(__m512 v)
+{
+        __m512i bits = _mm512_castps_si512(v), up = _mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff));
+
+        return _mm512_mask_add_epi32(
+                up, _mm512_test_epi32_mask(bits, _mm512_set1_epi32(0x10000)), up, _mm512_set1_epi32(1));
+}
+
+// A line of a row: what is stored plus each term's sum, even columns and odd ones apart. sums: those of the line and
+// row.
+VEC_INLINE __m512i merge_line(const struct job *j, const int n_terms, __m512i stored, const float *sums)
 {
         const __m512i high = _mm512_set1_epi32((int)0xffff0000);
-        __m512i stored = _mm512_maskz_loadu_epi16(first_columns(columns), from);
         __m512 even = _mm512_castsi512_ps(_mm512_slli_epi32(stored, 16));
         __m512 odd = _mm512_castsi512_ps(_mm512_and_si512(stored, high));
 
-        for (int t = 0; t < j->m->n_terms; t++) {
+        for (int t = 0; t < n_terms; t++, sums += sizeof *j->sums / sizeof *sums * STRETCH) {
                 __m512 scale = _mm512_set1_ps(j->scales[t]);
-                const float(*sums)[OUTS * 16] = j->sums[t * STRETCH + line];
 
-                even = _mm512_fmadd_ps(scale, _mm512_load_ps(sums[0] + row * 16), even);
-                odd = _mm512_fmadd_ps(scale, _mm512_load_ps(sums[1] + row * 16), odd);
+                even = _mm512_fmadd_ps(scale, _mm512_load_ps(sums), even);
+                odd = _mm512_fmadd_ps(scale, _mm512_load_ps(sums + OUTS * 16), odd);
         }
-        most = vec_ints_max(most, vec_ints_max(vec_magnitude(even), vec_magnitude(odd)));
-        __m512i all =
-                _mm512_mask_blend_epi16(0xaaaaaaaa, _mm512_srli_epi32(vec_bf16_high(even), 16), vec_bf16_high(odd));
+        return _mm512_or_si512(_mm512_srli_epi32(rounded(even), 16), _mm512_and_si512(rounded(odd), high));
+}
 
-        if (j->stream)
-                _mm512_stream_si512((void *)to, all);
-        else
-                _mm512_mask_storeu_epi16(to, first_columns(columns), all);
+// A row's part of a stretch. next: what is fetched meanwhile.
+VEC_INLINE __m512i merge_row(const struct job *j, const int n_terms, char *restrict to, const char *restrict from,
+        const char *next, int row, int columns, __m512i most)
+{
+        const __m512i magnitude = _mm512_set1_epi16(0x7fff);
+        const float *sums = j->sums[0][0] + row * 16;
+
+        for (; columns > 0;
+                columns -= COLUMNS, to += LINE, from += LINE, next += LINE, sums += sizeof *j->sums / sizeof *sums) {
+                __mmask32 some = first_columns(columns);
+                __m512i line = merge_line(j, n_terms, _mm512_maskz_loadu_epi16(some, from), sums);
+
+                __builtin_prefetch(next);
+                if (j->stream)
+                        _mm512_stream_si512((void *)to, line);
+                else
+                        _mm512_mask_storeu_epi16(to, some, line);
+                most = _mm512_max_epu16(most, _mm512_and_si512(line, magnitude));
+        }
         return most;
 }
 
-// A row's part of a stretch; the same of the next stretch is fetched meanwhile.
-static void merge_row(struct job *j, char *restrict to, const char *restrict from, int row, int columns)
-{
-        vec_ints most = j->most;
-
-        for (int i = 0; i * COLUMNS < columns; i++, to += LINE, from += LINE) {
-                __builtin_prefetch(from + STRETCH * LINE);
-                most = merge_line(j, to, from, i, row, columns - i * COLUMNS, most);
-        }
-        j->most = most;
-}
-
 // Some rows, a stretch of columns at a time: first all sums of the stretch, then row after row, in the order in which
-// memory likes to be read and written.
+// memory likes to be read and written. The next stretch, or the next rows' first, is fetched meanwhile.
 static void merge_tile(struct job *j, size_t row, int n_rows)
 {
         size_t n_in = (size_t)j->m->w->n_in, row_bytes = n_in * sizeof(uint16_t);
-        const char *from = (const char *)j->m->stored->data + row * row_bytes;
+        const char *from = (const char *)j->m->stored->data + row * row_bytes, *below = from + OUTS * row_bytes;
         char *to = (char *)j->m->w->owned + row * row_bytes;
         const uint32_t *a = j->a;
         size_t line = (size_t)j->n_tiles * 2 * TILE; // of A
+        __m512i most = j->most;
 
         for (size_t k = 0; k < n_in; k += STRETCH * COLUMNS, from += STRETCH * LINE, to += STRETCH * LINE) {
                 int columns = n_in - k < STRETCH * COLUMNS ? (int)(n_in - k) : STRETCH * COLUMNS;
+                const char *next = k + STRETCH * COLUMNS < n_in ? from + STRETCH * LINE : below;
 
                 for (int i = 0; i * COLUMNS < columns; i++, a += line)
                         sum_terms(j, i, a);
+                AMX_WRITTEN();
                 for (size_t i = 0; i < (size_t)n_rows; i++)
-                        merge_row(j, to + i * row_bytes, from + i * row_bytes, (int)i, columns);
+                        most = j->m->n_terms == 1
+                                       ? merge_row(j, 1, to + i * row_bytes, from + i * row_bytes, next + i * row_bytes,
+                                                 (int)i, columns, most)
+                                       : merge_row(j, j->m->n_terms, to + i * row_bytes, from + i * row_bytes,
+                                                 next + i * row_bytes, (int)i, columns, most);
         }
+        j->most = most;
 }
 
 // Room for all of it in one block, whose address is kept in *memory.
@@ -274,5 +290,5 @@ bool amx_merge_rows(const struct cpu_merge *m, int first_row, int n_rows)
         _tile_release();
         _mm_sfence();
         mem_free(memory);
-        return vec_ints_largest(j.most) < cpu_merge_infinite(DYN_BF16);
+        return _mm512_cmpge_epu16_mask(j.most, _mm512_set1_epi16(0x7f80)) == 0;
 }
