@@ -1,6 +1,5 @@
 #include "sched/sched.h"
 
-#include <assert.h>
 #include <string.h>
 
 #include "adapt/version.h"
@@ -9,15 +8,13 @@
 #include "base/log.h"
 #include "sched/outcome.h"
 #include "sched/plan.h"
+#include "sched/roster.h"
 
 struct sched {
         struct sched_options o;
         struct kv_pool *pool;
         struct outcome outcome;
-        struct sequence *first_waiting; // oldest first
-        uint64_t arrived;
-        struct sequence **running; // (max_rows), oldest first
-        int n_running, row_limit;  // the limit falls when the device has no room for a step, and grows again
+        struct roster roster;
 
         // The step being made.
         struct plan_view *views;   // (max_rows)
@@ -46,8 +43,12 @@ struct sched *sched_create(const struct sched_options *o)
                 .metrics = o->metrics,
                 .emit = o->emit,
                 .ctx = o->ctx};
-        s->row_limit = o->max_rows;
-        s->running = mem_array(rows, sizeof *s->running);
+        s->roster = (struct roster){.pool = s->pool,
+                .prefix_cache = o->prefix_cache,
+                .metrics = o->metrics,
+                .emit = o->emit,
+                .ctx = o->ctx};
+        roster_init(&s->roster, o->max_rows);
         s->views = mem_array(rows, sizeof *s->views);
         s->shares = mem_array(rows, sizeof *s->shares);
         s->tokens = mem_array((size_t)o->step_tokens, sizeof *s->tokens);
@@ -59,180 +60,10 @@ struct sched *sched_create(const struct sched_options *o)
         return s;
 }
 
-// Waiting and running
-// ------------------------------------------------------------------------------------------------------
-
-static bool is_held(const struct sequence *seq)
-{
-        return atomic_load(&seq->request->held);
-}
-
-static void put_waiting(struct sched *s, struct sequence *seq)
-{
-        struct sequence **at = &s->first_waiting;
-
-        while (*at != NULL && (*at)->order < seq->order)
-                at = &(*at)->next;
-        seq->next = *at;
-        *at = seq;
-}
-
 void sched_add(struct sched *s, struct sequence *seq)
 {
-        seq->order = s->arrived++;
-        put_waiting(s, seq);
+        roster_add(&s->roster, seq);
 }
-
-static void remove_waiting(struct sched *s, struct sequence **at)
-{
-        *at = (*at)->next;
-        atomic_fetch_sub(&s->o.metrics->waiting, 1);
-}
-
-// The request is the submitter's again once END is out: nothing of it is touched afterwards.
-static void end(struct sched *s, struct sequence *seq, enum dyn_finish finish)
-{
-        struct dyn_event event = {
-                .request = seq->request, .kind = DYN_EVENT_END, .finish = finish, .cached_tokens = seq->cached_tokens};
-
-        outcome_stamp(seq, &event);
-        sequence_release(seq, s->pool);
-        seq->request->sequence = NULL;
-        if (seq->request->adapter != NULL)
-                atomic_fetch_sub(&seq->request->adapter->running, 1);
-        sequence_destroy(seq);
-        s->o.emit(s->o.ctx, &event);
-}
-
-static void remove_running(struct sched *s, int i)
-{
-        s->n_running--;
-        memmove(s->running + i, s->running + i + 1, (size_t)(s->n_running - i) * sizeof *s->running);
-}
-
-// Cancelled sequences leave, whether they run or wait.
-static void retire(struct sched *s)
-{
-        for (int i = s->n_running - 1; i >= 0; i--)
-                if (atomic_load(&s->running[i]->request->cancelled)) {
-                        struct sequence *seq = s->running[i];
-
-                        remove_running(s, i);
-                        end(s, seq, DYN_FINISH_CANCELLED);
-                }
-        for (struct sequence **at = &s->first_waiting; *at != NULL;) {
-                struct sequence *seq = *at;
-
-                if (atomic_load(&seq->request->cancelled)) {
-                        remove_waiting(s, at);
-                        end(s, seq, DYN_FINISH_CANCELLED);
-                } else {
-                        at = &seq->next;
-                }
-        }
-}
-
-static void add_running(struct sched *s, struct sequence *seq)
-{
-        int at = s->n_running++;
-
-        for (; at > 0 && s->running[at - 1]->order > seq->order; at--)
-                s->running[at] = s->running[at - 1];
-        s->running[at] = seq;
-}
-
-// Reused pages, then fresh ones for all tokens and the next. Leaves a page of room for each running sequence to grow,
-// so that what is admitted is not thrown out at once.
-static bool admit_one(struct sched *s, struct sequence *seq)
-{
-        if (s->o.prefix_cache && seq->request->n_prompt_logprobs < 0) {
-                seq->n_pages = reuse_match(s->pool, &seq->chain, seq->tokens, seq->n_tokens - 1, seq->pages);
-                seq->n_published = seq->n_pages;
-                seq->n_computed = seq->n_pages * DYN_PAGE_TOKENS;
-                if (seq->n_pages > 0)
-                        sequence_reused(seq);
-        }
-        int need = seq->n_tokens / DYN_PAGE_TOKENS + 1 - seq->n_pages;
-        if (need + s->n_running > kv_pool_available(s->pool) && s->n_running > 0) {
-                sequence_release(seq, s->pool);
-                return false;
-        }
-        bool reserved = sequence_reserve(seq, s->pool, seq->n_tokens);
-        assert(reserved); // alone, every request fits: dyn_engine_submit saw to it
-        (void)reserved;
-        if (!seq->admitted_before) {
-                seq->cached_tokens = seq->n_computed;
-                metric_add(&s->o.metrics->cached_tokens, (uint64_t)seq->n_computed);
-        }
-        seq->admitted_before = true;
-        add_running(s, seq);
-        return true;
-}
-
-// It is computed again later: its tokens are kept.
-static void preempt(struct sched *s, int i)
-{
-        struct sequence *seq = s->running[i];
-
-        remove_running(s, i);
-        sequence_release(seq, s->pool);
-        put_waiting(s, seq);
-        atomic_fetch_add(&s->o.metrics->waiting, 1);
-        metric_add(&s->o.metrics->preemptions, 1);
-}
-
-// The youngest that is held, whose reader is slow, or -1.
-static int youngest_held(const struct sched *s)
-{
-        int i = s->n_running - 1;
-
-        while (i >= 0 && !is_held(s->running[i]))
-                i--;
-        return i;
-}
-
-static struct sequence **next_waiting(struct sched *s)
-{
-        struct sequence **at = &s->first_waiting;
-
-        while (*at != NULL && is_held(*at))
-                at = &(*at)->next;
-        return at;
-}
-
-// Oldest first: nobody overtakes, so nobody starves. Held ones stand aside, and give up row and pages to who could use
-// them.
-static void admit(struct sched *s)
-{
-        struct sequence **at;
-
-        while (*(at = next_waiting(s)) != NULL) {
-                if (s->n_running < s->row_limit && admit_one(s, *at)) {
-                        remove_waiting(s, at);
-                        continue;
-                }
-                int held = youngest_held(s);
-
-                if (held < 0)
-                        break;
-                preempt(s, held);
-        }
-}
-
-// A place for every pending token, oldest first; held ones pay, then the youngest.
-static void reserve(struct sched *s)
-{
-        for (int i = 0; i < s->n_running; i++)
-                while (i < s->n_running && !sequence_reserve(s->running[i], s->pool, s->running[i]->n_tokens)) {
-                        int held = youngest_held(s), payer = held >= 0 ? held : s->n_running - 1;
-
-                        preempt(s, payer);
-                        i -= payer < i;
-                }
-}
-
-// The step
-// -------------------------------------------------------------------------------------------------------------------
 
 // Rows lie by adapter version; those of the one that is merged last, so that all others are computed together.
 static uint64_t place_of(const struct sched *s, const struct sequence *seq)
@@ -246,17 +77,17 @@ static void plan(struct sched *s)
 {
         struct plan_limits limits = {s->o.step_tokens, s->o.extra_logits};
 
-        for (int i = 0; i < s->n_running; i++) {
-                struct sequence *seq = s->running[i];
+        for (int i = 0; i < s->roster.n_running; i++) {
+                struct sequence *seq = s->roster.running[i];
 
                 s->views[i] = (struct plan_view){
                         .pending = sequence_pending(seq),
                         .version = place_of(s, seq),
                         .all_logits = sequence_reports_prompt(seq),
-                        .held = is_held(seq),
+                        .held = atomic_load(&seq->request->held),
                 };
         }
-        s->n_shares = plan_step(s->views, s->n_running, &limits, s->shares);
+        s->n_shares = plan_step(s->views, s->roster.n_running, &limits, s->shares);
 }
 
 static void join_group(struct sched *s, const struct sequence *seq, const struct dyn_span *span)
@@ -282,7 +113,7 @@ static void lay_out(struct sched *s)
                 .tokens = s->tokens, .spans = s->spans, .groups = s->groups, .logit_rows = s->logit_rows};
         for (int i = 0; i < s->n_shares; i++) {
                 const struct plan_share *share = &s->shares[i];
-                struct sequence *seq = s->running[share->view];
+                struct sequence *seq = s->roster.running[share->view];
                 bool last = share->n_tokens == sequence_pending(seq);
 
                 memcpy(s->tokens + share->first_row, seq->tokens + seq->n_computed,
@@ -306,7 +137,7 @@ static void sample_and_emit(struct sched *s)
 
         for (int i = 0; i < s->n_shares; i++) {
                 const struct plan_share *share = &s->shares[i];
-                struct sequence *seq = s->running[share->view];
+                struct sequence *seq = s->roster.running[share->view];
 
                 if (outcome_take(&s->outcome, seq, share->n_tokens, s->views[share->view].all_logits, &logits,
                             &finish[n_over]))
@@ -314,14 +145,8 @@ static void sample_and_emit(struct sched *s)
                 if (s->o.prefix_cache)
                         sequence_publish(seq, s->pool);
         }
-        for (int i = 0; i < n_over; i++) {
-                int at = 0;
-
-                while (s->running[at] != over[i])
-                        at++;
-                remove_running(s, at);
-                end(s, over[i], finish[i]);
-        }
+        for (int i = 0; i < n_over; i++)
+                roster_end(&s->roster, over[i], finish[i]);
 }
 
 static void count(struct sched *s, int64_t began)
@@ -330,7 +155,7 @@ static void count(struct sched *s, int64_t began)
         int prompt = 0;
 
         for (int i = 0; i < s->n_shares; i++) {
-                const struct sequence *seq = s->running[s->shares[i].view];
+                const struct sequence *seq = s->roster.running[s->shares[i].view];
                 int left = seq->request->n_prompt - seq->n_computed, n = s->shares[i].n_tokens;
 
                 prompt += left < 0 ? 0 : left < n ? left : n;
@@ -347,19 +172,20 @@ static void count(struct sched *s, int64_t began)
 // helped.
 static void back_off(struct sched *s, const struct dyn_error *err)
 {
+        struct roster *r = &s->roster;
+
         log_warn("step of %d rows: %s", s->in.n_rows, err->text);
-        if (s->n_running > 1) {
-                preempt(s, s->n_running - 1);
-                s->row_limit = s->n_running;
+        if (r->n_running == 1) {
+                roster_end(r, r->running[0], DYN_FINISH_ERROR);
                 return;
         }
-        struct sequence *seq = s->running[--s->n_running];
-        end(s, seq, DYN_FINISH_ERROR);
+        roster_preempt(r, r->n_running - 1);
+        r->row_limit = r->n_running;
 }
 
 static void show_gauges(struct sched *s)
 {
-        metric_set(&s->o.metrics->running, s->n_running);
+        metric_set(&s->o.metrics->running, s->roster.n_running);
         metric_set(&s->o.metrics->kv_pages_used, s->o.kv->n_pages - kv_pool_available(s->pool));
         metric_set(&s->o.metrics->kv_pages_cached, kv_pool_kept(s->pool));
 }
@@ -368,7 +194,7 @@ static void show_gauges(struct sched *s)
 static void note_modes(struct sched *s)
 {
         for (int i = 0; i < s->n_shares; i++) {
-                struct sequence *seq = s->running[s->shares[i].view];
+                struct sequence *seq = s->roster.running[s->shares[i].view];
 
                 sequence_ran(seq, merger_mode(s->o.merger, seq->request->adapter));
         }
@@ -384,7 +210,7 @@ static bool run(struct sched *s)
                 back_off(s, &err);
                 return false;
         }
-        s->row_limit += s->row_limit < s->o.max_rows;
+        s->roster.row_limit += s->roster.row_limit < s->o.max_rows;
         note_modes(s);
         merger_saw(s->o.merger, s->rows, s->in.n_groups, (double)(clock_ns() - began) * 1e-9,
                 s->in.n_rows == s->in.n_spans);
@@ -397,9 +223,9 @@ bool sched_step(struct sched *s)
         int64_t began = clock_ns();
         bool merging = merger_work(s->o.merger, s->n_shares == 0);
 
-        retire(s);
-        admit(s);
-        reserve(s);
+        roster_retire(&s->roster);
+        roster_admit(&s->roster);
+        roster_reserve(&s->roster);
         plan(s);
         if (s->n_shares > 0 && run(s)) {
                 count(s, began);
@@ -413,18 +239,10 @@ void sched_destroy(struct sched *s)
 {
         if (s == NULL)
                 return;
-        while (s->n_running > 0)
-                end(s, s->running[--s->n_running], DYN_FINISH_CANCELLED);
-        while (s->first_waiting != NULL) {
-                struct sequence *seq = s->first_waiting;
-
-                remove_waiting(s, &s->first_waiting);
-                end(s, seq, DYN_FINISH_CANCELLED);
-        }
+        roster_finish(&s->roster);
         kv_pool_destroy(s->pool);
         sampler_destroy(s->outcome.sampler);
         mem_free(s->outcome.raw);
-        mem_free(s->running);
         mem_free(s->views);
         mem_free(s->shares);
         mem_free(s->tokens);
