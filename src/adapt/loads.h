@@ -1,5 +1,5 @@
-// A load of an adapter, shared by loads.c, which begins and ends it, and loads_pool.c, which reads. Nobody else
-// includes this.
+// A load of an adapter, shared by loads.c, which begins it, loads_pool.c, which reads, and loads_result.c, which ends
+// it. Nobody else includes this.
 #ifndef DYNLORA_ADAPT_LOADS_H
 #define DYNLORA_ADAPT_LOADS_H
 
@@ -38,5 +38,8 @@ struct load {
 
 // Reads, checks, hashes, and puts into the store what it has to. Pool thread.
 void loads_work(uv_work_t *);
+
+// Enters what came of it into the book, tells who waits for it, and frees it. Loop thread.
+void loads_after(uv_work_t *, int uv_status);
 
 #endif

@@ -1,99 +1,15 @@
 // Administration: POST, PUT, PATCH and DELETE of /v1/adapters, and vLLM's words for the same. The work is done
-// elsewhere and comes back to the loop, so an answer may have to wait while its client may leave.
-#include <stdio.h>
+// elsewhere and comes back to the loop; an answer that waits for it is in waiting.c.
 #include <string.h>
-#include <unistd.h>
 
 #include "api/adapters.h"
 #include "api/fields.h"
 #include "api/reply.h"
 #include "api/server.h"
+#include "api/waiting.h"
 #include "api/writer.h"
-#include "base/alloc.h"
 
 #define MAX_BODY 65536 // bytes of a body that is read on the loop; a name and a path have a tenth of that
-
-// ?wait=VALUE: true and false by name, 1 and 0 or with no value at all for true.
-static enum dyn_status read_wait(struct http_exchange *x, bool *wait, struct problem *p)
-{
-        const char *v = http_query(x, "wait");
-
-        if (v == NULL)
-                return DYN_OK;
-        *wait = *v == 0 || strcmp(v, "true") == 0 || strcmp(v, "1") == 0;
-        if (*wait || strcmp(v, "false") == 0 || strcmp(v, "0") == 0)
-                return DYN_OK;
-        return problem_set(p, DYN_INVALID, "wait", NULL, "wait: expected true or false, found \"%.40s\"", v);
-}
-
-// An answer that waits for something to end. The exchange becomes NULL when its client leaves.
-struct waiting {
-        struct http_exchange *exchange;
-        const struct api *api;
-        char *name;
-        const char *param;   // the field that is at fault if the adapter is, NULL: none
-        const char *replace; // the field that would have let it take the place of another, NULL: it may
-        bool vllm;           // answers in vLLM's words
-};
-
-static void on_abort(struct http_exchange *x, void *user)
-{
-        ((struct waiting *)user)->exchange = NULL;
-}
-
-static struct waiting *wait_on(const struct api *api, struct http_exchange *x, const char *name, bool vllm)
-{
-        struct waiting *w = mem_zalloc(sizeof *w);
-
-        w->exchange = x;
-        w->api = api;
-        w->name = mem_strdup(name);
-        w->vllm = vllm;
-        http_on_abort(x, on_abort, w);
-        return w;
-}
-
-static void wait_over(struct waiting *w)
-{
-        mem_free(w->name);
-        mem_free(w);
-}
-
-// vLLM answers a sentence, and 400 where we say 409, 422 or 403.
-static void answer_vllm(struct http_exchange *x, const char *what, const char *name)
-{
-        char *text = mem_printf("Success: LoRA adapter '%s' %s successfully.", name, what);
-
-        http_respond(x, 200, "text/plain; charset=utf-8", text, strlen(text));
-        mem_free(text);
-}
-
-// What to do about a name that holds something else.
-static void advise(const struct waiting *w, struct dyn_error *err)
-{
-        const struct adapter_entry *entry = registry_find(w->api->registry, w->name);
-        size_t n = strlen(err->text);
-
-        if (err->status == DYN_CONFLICT && w->replace != NULL && entry != NULL && entry->state != ADAPTER_DRAINING)
-                snprintf(err->text + n, sizeof err->text - n, ": set \"%s\" to update it", w->replace);
-}
-
-// A failure about the adapter that was named, in the words of whoever asked.
-static void answer_failure(const struct waiting *w, struct problem *p, const char *param)
-{
-        enum dyn_status st = p->err.status;
-
-        advise(w, &p->err);
-        p->about = st == DYN_BUSY ? ABOUT_SERVER : ABOUT_ADAPTER;
-        if (w->vllm && st == DYN_NOT_FOUND) {
-                p->about = ABOUT_REQUEST;
-        } else if (w->vllm && st != DYN_BUSY && st != DYN_NO_MEMORY) {
-                p->about = ABOUT_REQUEST;
-                p->err.status = DYN_INVALID;
-        }
-        problem_of(p, param, st == DYN_INVALID || st == DYN_UNSUPPORTED ? "bad_adapter" : NULL);
-        reply_problem(w->exchange, p);
-}
 
 // Registration
 // ---------------------------------------------------------------------------------------------------------------
@@ -108,29 +24,18 @@ static void on_loaded(void *ctx, enum dyn_status st, enum registry_outcome outco
 
         if (w->exchange != NULL && st != DYN_OK) {
                 p.err = *error;
-                answer_failure(w, &p, st != DYN_CONFLICT ? w->param : w->vllm ? "lora_name" : "name");
+                waiting_answer_failure(w, &p, st != DYN_CONFLICT ? w->param : w->vllm ? "lora_name" : "name");
         } else if (w->exchange != NULL && w->vllm) {
-                answer_vllm(w->exchange, "added", w->name);
+                waiting_answer_vllm(w, "added");
         } else if (w->exchange != NULL) {
                 adapters_answer(w->exchange, outcome == REGISTRY_NEW ? 201 : 200, entry, outcomes[outcome]);
         }
-        wait_over(w);
-}
-
-// The name is busy, the server is, or there is no room for a pin: nothing has begun.
-static void refuse(struct http_exchange *x, struct waiting *w, struct problem *p)
-{
-        p->about = p->err.status == DYN_BUSY ? ABOUT_SERVER : ABOUT_REQUEST;
-        problem_of(p, p->err.status == DYN_NO_MEMORY ? "pin" : "name",
-                p->err.status == DYN_CONFLICT ? "adapter_busy" : NULL);
-        if (w != NULL)
-                wait_over(w);
-        reply_problem(x, p);
+        waiting_over(w);
 }
 
 static void begin(struct api *api, struct http_exchange *x, const struct registry_order *order, bool wait, bool vllm)
 {
-        struct waiting *w = wait ? wait_on(api, x, order->name, vllm) : NULL;
+        struct waiting *w = wait ? waiting_on(api, x, order->name, vllm) : NULL;
         struct problem p = {0};
 
         if (w != NULL) {
@@ -138,7 +43,7 @@ static void begin(struct api *api, struct http_exchange *x, const struct registr
                 w->replace = order->replace ? NULL : vllm ? "load_inplace" : "replace";
         }
         if (registry_load(api->registry, order, wait ? on_loaded : NULL, w, &p.err) != DYN_OK)
-                refuse(x, w, &p);
+                waiting_refuse(w, x, &p);
         else if (!wait)
                 adapters_answer(x, 202, registry_find(api->registry, order->name), NULL);
 }
@@ -200,7 +105,7 @@ void api_adapter_register(struct http_exchange *x, void *ctx)
         enum dyn_status st = read_body(api, x, OF_REGISTER, &body, &params, &p);
 
         if (st == DYN_OK)
-                st = read_wait(x, &wait, &p);
+                st = waiting_read(x, &wait, &p);
         if (st == DYN_OK)
                 st = read_mode(api, params.name, params.mode, &settings, &p);
         if (st == DYN_OK) {
@@ -243,7 +148,7 @@ void api_adapter_upload(struct http_exchange *x, void *ctx)
         const char *name = http_param(x);
         bool wait = true;
 
-        if (api_check_serving(api, x, &p) != DYN_OK || read_wait(x, &wait, &p) != DYN_OK) {
+        if (api_check_serving(api, x, &p) != DYN_OK || waiting_read(x, &wait, &p) != DYN_OK) {
                 reply_problem(x, &p);
                 return;
         }
@@ -258,9 +163,9 @@ void api_adapter_upload(struct http_exchange *x, void *ctx)
                 reply_problem(x, &p);
                 return;
         }
-        struct waiting *w = wait ? wait_on(api, x, name, false) : NULL;
+        struct waiting *w = wait ? waiting_on(api, x, name, false) : NULL;
         if (registry_upload(api->registry, name, file, wait ? on_loaded : NULL, w, &p.err) != DYN_OK)
-                refuse(x, w, &p);
+                waiting_refuse(w, x, &p);
         else if (!wait)
                 adapters_answer(x, 202, registry_find(api->registry, name), NULL);
 }
@@ -275,11 +180,11 @@ static void on_set(void *ctx, enum dyn_status st, const struct adapter_entry *en
 
         if (w->exchange != NULL && st != DYN_OK) {
                 p.err = *error;
-                answer_failure(w, &p, NULL);
+                waiting_answer_failure(w, &p, NULL);
         } else if (w->exchange != NULL) {
                 adapters_answer(w->exchange, 200, entry, NULL);
         }
-        wait_over(w);
+        waiting_over(w);
 }
 
 void api_adapter_set(struct http_exchange *x, void *ctx)
@@ -306,9 +211,9 @@ void api_adapter_set(struct http_exchange *x, void *ctx)
                 reply_problem(x, &p);
                 return;
         }
-        struct waiting *w = wait_on(api, x, entry->name, false);
+        struct waiting *w = waiting_on(api, x, entry->name, false);
         if (registry_set(api->registry, w->name, &settings, on_set, w, &p.err) != DYN_OK)
-                refuse(x, w, &p);
+                waiting_refuse(w, x, &p);
 }
 
 // Removal
@@ -337,15 +242,15 @@ static void on_gone(void *ctx, enum dyn_status st, const struct dyn_error *error
 
         if (w->exchange != NULL && st != DYN_OK) {
                 p.err = *error;
-                answer_failure(w, &p, NULL);
+                waiting_answer_failure(w, &p, NULL);
         } else if (w->exchange != NULL && w->vllm) {
-                answer_vllm(w->exchange, "removed", w->name);
+                waiting_answer_vllm(w, "removed");
         } else if (w->exchange != NULL && entry != NULL && entry->state == ADAPTER_DRAINING) {
                 answer_removed(w->exchange, 202, w->name, "draining", entry->in_flight);
         } else if (w->exchange != NULL) {
                 answer_removed(w->exchange, 200, w->name, "removed", 0);
         }
-        wait_over(w);
+        waiting_over(w);
 }
 
 static void remove_adapter(struct api *api, struct http_exchange *x, const char *name, bool drained, bool vllm)
@@ -356,7 +261,7 @@ static void remove_adapter(struct api *api, struct http_exchange *x, const char 
                 adapters_answer_unknown(x, name);
                 return;
         }
-        w = wait_on(api, x, name, vllm);
+        w = waiting_on(api, x, name, vllm);
         registry_remove(api->registry, w->name, drained, on_gone, w, NULL);
 }
 
@@ -366,7 +271,7 @@ void api_adapter_remove(struct http_exchange *x, void *ctx)
         struct problem p = {0};
         bool wait = false;
 
-        if (api_check_loaded(api, x, &p) != DYN_OK || read_wait(x, &wait, &p) != DYN_OK)
+        if (api_check_loaded(api, x, &p) != DYN_OK || waiting_read(x, &wait, &p) != DYN_OK)
                 reply_problem(x, &p);
         else
                 remove_adapter(api, x, http_param(x), wait, false);
