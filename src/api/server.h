@@ -70,7 +70,7 @@ struct writer;
 void api_write_adapter(struct writer *, const struct adapter_version *);
 const char *api_served_name(const struct api *, const struct adapter_version *);
 
-// Handlers: completions.c, chat.c, tokenize.c, models.c, adapters.c, probes.c, page.c.
+// Handlers: completions.c, chat.c, tokenize.c, models.c, adapters.c, registration.c, probes.c, page.c.
 void api_completions(struct http_exchange *, void *ctx);
 void api_chat(struct http_exchange *, void *ctx);
 void api_tokenize(struct http_exchange *, void *ctx);
