@@ -21,6 +21,9 @@ struct dyn_site {
         const char *name;
         int layer; // -1 outside the blocks
         int n_in, n_out;
+        // 0, or the heads in which the weight's rows lie as pairs for GGUF's rope: rows 2i and 2i + 1 of a head are what
+        // adapters have as its i and i + head_dim / 2.
+        int paired_heads;
 };
 
 struct dyn_sites {

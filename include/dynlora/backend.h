@@ -143,8 +143,10 @@ struct dyn_backend_ops {
 
         // Rotates the first and second half of each head against each other, in place ("rotate_half" order).
         // x: (n_rows, n_heads * head_dim); table: (device) (n_rows, head_dim): cos of head_dim / 2 angles, then sin of
-        // them. Source: Su et al., "RoFormer", 2021.
-        void (*rope)(struct dyn_device *, float *x, const float *table, int n_heads, int head_dim, int n_rows);
+        // them. paired: what comes in has element i of the first half at 2i and that of the second at 2i + 1; what goes
+        // out does not. Source: Su et al., "RoFormer", 2021.
+        void (*rope)(
+                struct dyn_device *, float *x, const float *table, bool paired, int n_heads, int head_dim, int n_rows);
 
         // Stores the rows of each span at their positions. k, v: (n_rows, n_kv_heads * head_dim).
         void (*kv_write)(struct dyn_device *, const struct dyn_kv *, int layer, const float *k, const float *v,

@@ -24,7 +24,7 @@ void fast_attention(struct dyn_device *, float *out, const float *q, const struc
 void fast_embed(struct dyn_device *, float *y, const struct dyn_weight *w, const int32_t *ids, int n_rows);
 void fast_rmsnorm(struct dyn_device *, float *y, const float *x, const float *weight, float eps, int dim, int n_rows);
 void fast_add_bias(struct dyn_device *, float *y, const float *bias, int n, int n_rows);
-void fast_rope(struct dyn_device *, float *x, const float *table, int n_heads, int head_dim, int n_rows);
+void fast_rope(struct dyn_device *, float *x, const float *table, bool paired, int n_heads, int head_dim, int n_rows);
 void fast_kv_write(struct dyn_device *, const struct dyn_kv *, int layer, const float *k, const float *v,
         const struct dyn_span *spans, int n_spans);
 void fast_silu_mul(struct dyn_device *, float *gate, const float *up, size_t n);

@@ -280,22 +280,26 @@ static void plain_add_bias(struct dyn_device *dev, float *y, const float *bias, 
                         y[(size_t)i * (size_t)n + (size_t)k] += bias[k];
 }
 
-static void plain_rope(struct dyn_device *dev, float *x, const float *table, int n_heads, int head_dim, int n_rows)
+static void plain_rope(
+        struct dyn_device *dev, float *x, const float *table, bool paired, int n_heads, int head_dim, int n_rows)
 {
         size_t half = (size_t)head_dim / 2;
+        float from[head_dim];
 
         (void)dev;
         assert(head_dim % 2 == 0);
         for (size_t row = 0; row < (size_t)n_rows; row++) {
                 const float *cosine = table + row * half * 2, *sine = cosine + half;
 
-                for (size_t head = 0; head < (size_t)n_heads; head++, x += 2 * half)
+                for (size_t head = 0; head < (size_t)n_heads; head++, x += 2 * half) {
+                        memcpy(from, x, sizeof from);
                         for (size_t k = 0; k < half; k++) {
-                                float a = x[k], b = x[k + half];
+                                float a = from[paired ? 2 * k : k], b = from[paired ? 2 * k + 1 : k + half];
 
                                 x[k] = a * cosine[k] - b * sine[k];
                                 x[k + half] = b * cosine[k] + a * sine[k];
                         }
+                }
         }
 }
 

@@ -107,30 +107,44 @@ void fast_add_bias(struct dyn_device *dev, float *y, const float *bias, int n, i
 struct rope {
         float *x;
         const float *table;
+        bool paired;
         int n_heads, head_dim;
 };
+
+static void part_pairs(float *to, const float *from, size_t half)
+{
+        for (size_t i = 0; i < half; i++) {
+                to[i] = from[2 * i];
+                to[half + i] = from[2 * i + 1];
+        }
+}
 
 static void rope_row(void *arg, int row)
 {
         const struct rope *r = arg;
         size_t half = (size_t)r->head_dim / 2;
         const float *cosine = r->table + (size_t)row * half * 2, *sine = cosine + half;
-        float *x = r->x + (size_t)row * (size_t)r->n_heads * half * 2;
+        float *x = r->x + (size_t)row * (size_t)r->n_heads * half * 2, parted[2 * half];
 
-        for (int head = 0; head < r->n_heads; head++, x += 2 * half)
+        for (int head = 0; head < r->n_heads; head++, x += 2 * half) {
+                const float *from = r->paired ? parted : x;
+
+                if (r->paired)
+                        part_pairs(parted, x, half);
                 for (size_t i = 0; i < half; i += VEC) {
                         size_t part = part_of(half, i);
-                        vec a = load(x + i, part), b = load(x + half + i, part);
+                        vec a = load(from + i, part), b = load(from + half + i, part);
                         vec c = load(cosine + i, part), s = load(sine + i, part);
 
                         store(x + i, vec_fms(a, c, b * s), part);
                         store(x + half + i, vec_fma(b, c, a * s), part);
                 }
+        }
 }
 
-void fast_rope(struct dyn_device *dev, float *x, const float *table, int n_heads, int head_dim, int n_rows)
+void fast_rope(struct dyn_device *dev, float *x, const float *table, bool paired, int n_heads, int head_dim, int n_rows)
 {
-        struct rope r = {x, table, n_heads, head_dim};
+        struct rope r = {x, table, paired, n_heads, head_dim};
 
         assert(head_dim % 2 == 0);
         cpu_spread(dev, rope_row, &r, n_rows, 2 * PASS_NS * n_rows * n_heads * head_dim);

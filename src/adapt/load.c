@@ -10,6 +10,7 @@
 
 #include "adapt/blend.h"
 #include "adapt/folder.h"
+#include "adapt/patches.h"
 #include "base/alloc.h"
 #include "base/aside.h"
 #include "base/clock.h"
@@ -22,8 +23,8 @@ static pthread_mutex_t folders = PTHREAD_MUTEX_INITIALIZER;
 
 static void free_patches(struct dyn_adapter *a)
 {
-        for (int i = 0; a->patches != NULL && i < a->host->sites->n; i++)
-                a->host->ops->lowrank_free(a->host->device, &a->patches[i]);
+        if (a->patches != NULL)
+                patches_free(a->host, a->patches);
         mem_free(a->patches);
         a->patches = NULL;
 }
@@ -229,24 +230,13 @@ void version_take_back(struct loan *loan)
         *loan = (struct loan){0};
 }
 
-// Puts every patch on the device. What is there when one fails goes again.
 static enum dyn_status upload(struct dyn_adapter *a, const struct dyn_lowered *lowered, struct dyn_error *err)
 {
-        const struct adapter_host *host = a->host;
-
-        a->patches = mem_array((size_t)host->sites->n, sizeof *a->patches);
-        for (int i = 0; i < lowered->n; i++) {
-                const struct dyn_patch *patch = &lowered->patches[i];
-
-                if (host->ops->lowrank_load(
-                            host->device, &a->patches[patch->site], &patch->a, &patch->b, patch->scale, err)) {
-                        free_patches(a);
-                        dyn_fail_in(err, host->sites->at[patch->site].name);
-                        return fail_at(a, err);
-                }
-                aside_breathe();
-        }
-        return DYN_OK;
+        a->patches = mem_array((size_t)a->host->sites->n, sizeof *a->patches);
+        if (patches_load(a->host, a->patches, lowered, err) == DYN_OK)
+                return DYN_OK;
+        free_patches(a);
+        return fail_at(a, err);
 }
 
 enum dyn_status version_to_device(struct dyn_adapter *a, struct dyn_error *err)

@@ -117,20 +117,14 @@ static bool gguf_name(const char *name, char *out, size_t cap)
         return false;
 }
 
-const struct dyn_tensor *checkpoint_find(
-        struct checkpoint *c, const char *name, const char **stored_as, int *interleaved_heads)
+const struct dyn_tensor *checkpoint_find(struct checkpoint *c, const char *name, const char **stored_as)
 {
-        *interleaved_heads = 0;
         *stored_as = name;
         if (c->safetensors != NULL)
                 return safetensors_find(c->safetensors, name);
         *stored_as = c->stored_as;
         if (!gguf_name(name, c->stored_as, sizeof c->stored_as))
                 return NULL;
-        if (strstr(name, "q_proj"))
-                *interleaved_heads = c->config.n_heads;
-        if (strstr(name, "k_proj"))
-                *interleaved_heads = c->config.n_kv_heads;
         return gguf_tensor_find(c->gguf, c->stored_as);
 }
 

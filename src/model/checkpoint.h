@@ -1,6 +1,5 @@
 // A model as files: a Hugging Face folder (config.json, safetensors) or a GGUF file, behind one door: the configuration
-// and tensors by their Hugging Face names. Rows that GGUF stores in another order (q and k, for its rope) are told
-// apart here.
+// and tensors by their Hugging Face names.
 #ifndef DYNLORA_MODEL_CHECKPOINT_H
 #define DYNLORA_MODEL_CHECKPOINT_H
 
@@ -17,10 +16,8 @@ void checkpoint_close(struct checkpoint *);
 const struct model_config *checkpoint_config(const struct checkpoint *);
 
 // The tensor of that Hugging Face name ("model.layers.0.self_attn.q_proj.weight"), or NULL. *stored_as is the name that
-// the file uses, good until the next call. *interleaved_heads is the number of heads whose rows lie interleaved for
-// another rope (row 2i and 2i + 1 of a head are its i and i + head_dim / 2), 0 if they are in order. One thread.
-const struct dyn_tensor *checkpoint_find(
-        struct checkpoint *, const char *name, const char **stored_as, int *interleaved_heads);
+// the file uses, good until the next call. One thread.
+const struct dyn_tensor *checkpoint_find(struct checkpoint *, const char *name, const char **stored_as);
 
 // GGUF's rope_freqs.weight, (head_dim / 2): what the rotary frequencies are divided by; NULL if there is none.
 const struct dyn_tensor *checkpoint_rope_factors(const struct checkpoint *);

@@ -239,6 +239,7 @@ enum dyn_status config_from_gguf(struct model_config *c, const struct gguf *g, s
                         "mixtures of experts and value_length that differs from key_length "
                         "are not supported");
         c->tied_head = gguf_tensor_find(g, "output.weight") == NULL;
+        c->paired = true;
         c->attention_bias = gguf_tensor_find(g, "blk.0.attn_q.bias") != NULL;
         c->mlp_bias = gguf_tensor_find(g, "blk.0.ffn_gate.bias") != NULL;
         return DYN_OK;

@@ -17,6 +17,7 @@ struct model_config {
         double norm_eps;
         bool tied_head;                // the head is the embedding
         bool attention_bias, mlp_bias; // on q, k, v, o; on gate, up, down
+        bool paired;                   // rows of q and k lie as struct dyn_site has it
         double rope_theta;
         enum rope_scaling rope_scaling;
         double rope_factor;                                 // LINEAR, LLAMA3

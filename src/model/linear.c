@@ -115,8 +115,8 @@ void rmsnorm(struct step *s, float *y, const float *x, const float *weight)
 
 void rope(struct step *s, float *q, float *k)
 {
-        s->ops->rope(s->dev, q, s->rope_table, s->c->n_heads, s->c->head_dim, s->n_rows);
-        s->ops->rope(s->dev, k, s->rope_table, s->c->n_kv_heads, s->c->head_dim, s->n_rows);
+        s->ops->rope(s->dev, q, s->rope_table, s->c->paired, s->c->n_heads, s->c->head_dim, s->n_rows);
+        s->ops->rope(s->dev, k, s->rope_table, s->c->paired, s->c->n_kv_heads, s->c->head_dim, s->n_rows);
 }
 
 void kv_write(struct step *s, int layer, const float *k, const float *v)

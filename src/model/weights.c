@@ -69,11 +69,11 @@ static void *new_block(struct weights *w, size_t bytes)
 }
 
 // Finds the tensor and holds its type and shape against what the architecture says.
-static enum dyn_status find(struct weights *w, const char *name, int rows, int cols, const struct dyn_tensor **out,
-        int *interleaved_heads, struct dyn_error *err)
+static enum dyn_status find(
+        struct weights *w, const char *name, int rows, int cols, const struct dyn_tensor **out, struct dyn_error *err)
 {
         const char *stored_as;
-        const struct dyn_tensor *t = checkpoint_find(w->model->checkpoint, name, &stored_as, interleaved_heads);
+        const struct dyn_tensor *t = checkpoint_find(w->model->checkpoint, name, &stored_as);
         int n_dims = cols ? 2 : 1;
 
         if (t == NULL)
@@ -97,19 +97,6 @@ static enum dyn_status find(struct weights *w, const char *name, int rows, int c
         return DYN_OK;
 }
 
-// Source row of row i in order, for a tensor whose heads are interleaved.
-static int source_row(int i, int rows, int heads)
-{
-        int head_dim, half, d;
-
-        if (heads == 0)
-                return i;
-        head_dim = rows / heads;
-        half = head_dim / 2;
-        d = i % head_dim;
-        return i - d + (d < half ? 2 * d : 2 * (d - half) + 1);
-}
-
 // What a tensor of this type is held as.
 static enum dyn_status choose(struct weights *w, enum dyn_dtype *dtype, struct dyn_error *err)
 {
@@ -126,9 +113,8 @@ static enum dyn_status choose(struct weights *w, enum dyn_dtype *dtype, struct d
         return DYN_OK;
 }
 
-// A copy in row order and of a type that was chosen. A row is a row in every type, so the order is a matter of bytes.
-static enum dyn_status convert(
-        struct weights *w, struct dyn_tensor *t, enum dyn_dtype dtype, int heads, struct dyn_error *err)
+// A copy of a type that was chosen, where its elements are aligned.
+static enum dyn_status convert(struct weights *w, struct dyn_tensor *t, enum dyn_dtype dtype, struct dyn_error *err)
 {
         int rows = (int)t->shape[0];
         int64_t cols = t->n_dims == 2 ? t->shape[1] : 1;
@@ -139,7 +125,7 @@ static enum dyn_status convert(
                 return dyn_fail(err, DYN_NO_MEMORY, "no memory for a tensor of %zu bytes", bytes);
         float *row = mem_array((size_t)cols, sizeof *row);
         for (int i = 0; i < rows; i++) {
-                const char *src = (const char *)t->data + (size_t)source_row(i, rows, heads) * from;
+                const char *src = (const char *)t->data + (size_t)i * from;
 
                 if (dtype == t->dtype) {
                         memcpy(data + (size_t)i * to, src, to);
@@ -162,8 +148,7 @@ static enum dyn_status load_matrix(struct weights *w, struct dyn_weight *out, st
 {
         struct model *m = w->model;
         const struct dyn_tensor *found;
-        int heads;
-        enum dyn_status st = find(w, name, n_out, n_in, &found, &heads, err);
+        enum dyn_status st = find(w, name, n_out, n_in, &found, err);
 
         if (st != DYN_OK)
                 return st;
@@ -172,9 +157,9 @@ static enum dyn_status load_matrix(struct weights *w, struct dyn_weight *out, st
         bool aligned = (uintptr_t)t.data % (t.dtype == DYN_F32 ? 4 : 2) == 0;
         if ((st = choose(w, &dtype, err)))
                 return dyn_fail_in(err, name), st;
-        if (heads == 0 && aligned && dtype == t.dtype)
+        if (aligned && dtype == t.dtype)
                 m->facts.mapped_bytes += t.bytes;
-        else if ((st = convert(w, &t, dtype, heads, err)))
+        else if ((st = convert(w, &t, dtype, err)))
                 return dyn_fail_in(err, name), st;
         w->bytes_by_dtype[t.dtype] += t.bytes;
         m->facts.weight_bytes += t.bytes;
@@ -199,8 +184,7 @@ static enum dyn_status load_vector(struct weights *w, const char *name, int n, f
 {
         struct model *m = w->model;
         const struct dyn_tensor *found;
-        int heads;
-        enum dyn_status st = find(w, name, n, 0, &found, &heads, err);
+        enum dyn_status st = find(w, name, n, 0, &found, err);
 
         if (st != DYN_OK)
                 return st;
@@ -210,11 +194,9 @@ static enum dyn_status load_vector(struct weights *w, const char *name, int n, f
         *out = m->ops->alloc(m->dev, (size_t)n * sizeof **out);
         if (*out == NULL)
                 return dyn_fail(err, DYN_NO_MEMORY, "%s: the device has no memory for it", name);
-        float *stored = mem_array((size_t)n * 2, sizeof *stored), *ordered = stored + n;
+        float *stored = mem_array((size_t)n, sizeof *stored);
         quant_to_f32(stored, found->dtype, found->data, n);
-        for (int i = 0; i < n; i++)
-                ordered[i] = stored[source_row(i, n, heads)];
-        m->ops->upload(m->dev, *out, ordered, (size_t)n * sizeof **out);
+        m->ops->upload(m->dev, *out, stored, (size_t)n * sizeof **out);
         mem_free(stored);
         m->facts.n_params += n;
         m->facts.weight_bytes += (size_t)n * sizeof **out;
@@ -233,11 +215,18 @@ enum dyn_status weights_vector(
         return load_vector(w, name, n, out, err);
 }
 
+static int paired_heads(const struct model_config *c, const char *path)
+{
+        if (!c->paired)
+                return 0;
+        return strstr(path, "q_proj") ? c->n_heads : strstr(path, "k_proj") ? c->n_kv_heads : 0;
+}
+
 static int enter_site(struct model *m, struct site *site, const char *path, int layer, int n_out, int n_in)
 {
         struct dyn_site *at = mem_realloc((void *)m->sites.at, (size_t)(m->sites.n + 1) * sizeof *at);
 
-        at[m->sites.n] = (struct dyn_site){mem_strdup(path), layer, n_in, n_out};
+        at[m->sites.n] = (struct dyn_site){mem_strdup(path), layer, n_in, n_out, paired_heads(&m->config, path)};
         m->sites.at = at;
         m->site_at = mem_realloc(m->site_at, (size_t)(m->sites.n + 1) * sizeof(struct site *));
         m->site_at[m->sites.n] = site;
@@ -249,7 +238,6 @@ enum dyn_status weights_site(struct weights *w, struct site *site, int n_out, in
 {
         char path[96], tensor[128];
         const char *stored_as;
-        int heads;
         enum dyn_status st;
 
         snprintf(path, sizeof path, "model.layers.%d.%s", layer, name);
@@ -260,7 +248,7 @@ enum dyn_status weights_site(struct weights *w, struct site *site, int n_out, in
         snprintf(tensor, sizeof tensor, "%s.bias", path);
         // GGUF does not say which layers have a bias: there its presence decides.
         if (strcmp(checkpoint_format(w->model->checkpoint), "gguf") == 0)
-                bias = checkpoint_find(w->model->checkpoint, tensor, &stored_as, &heads) != NULL;
+                bias = checkpoint_find(w->model->checkpoint, tensor, &stored_as) != NULL;
         return bias ? load_vector(w, tensor, n_out, &site->bias, err) : DYN_OK;
 }
 

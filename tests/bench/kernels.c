@@ -364,8 +364,8 @@ static void step(void *arg)
                 linear(m, l, Q, m->q, m->h);
                 linear(m, l, K, m->k, m->h);
                 linear(m, l, V, m->v, m->h);
-                ops->rope(dev, m->q, m->table, HEADS, HEAD_DIM, n);
-                ops->rope(dev, m->k, m->table, KV_HEADS, HEAD_DIM, n);
+                ops->rope(dev, m->q, m->table, false, HEADS, HEAD_DIM, n);
+                ops->rope(dev, m->k, m->table, false, KV_HEADS, HEAD_DIM, n);
                 ops->kv_write(dev, &m->kv, l, m->k, m->v, spans, n);
                 ops->attention(dev, m->h, m->q, &m->kv, l, HEADS, spans, n);
                 linear(m, l, O, m->q, m->h);

@@ -81,9 +81,18 @@ static void rope(struct ops *o, int dim, int n_rows)
         int half = dim, head_dim = 2 * half, n_heads = dim > 100 ? 1 : 3;
         size_t n = (size_t)(n_rows * n_heads * head_dim);
         float *x = ops_floats(n), *y = test_malloc(n * sizeof *y), *table = ops_floats((size_t)(n_rows * head_dim));
+        float *pairs = test_malloc(n * sizeof *pairs);
 
         memcpy(y, x, n * sizeof *y);
-        o->ops->rope(o->dev, y, table, n_heads, head_dim, n_rows);
+        for (size_t i = 0; i < n / 2; i++) {
+                size_t head = i / (size_t)half * (size_t)head_dim, k = i % (size_t)half;
+
+                pairs[2 * i] = x[head + k];
+                pairs[2 * i + 1] = x[head + (size_t)half + k];
+        }
+        o->ops->rope(o->dev, y, table, false, n_heads, head_dim, n_rows);
+        o->ops->rope(o->dev, pairs, table, true, n_heads, head_dim, n_rows);
+        ops_same(pairs, y, n);
         for (int i = 0; i < n_rows * n_heads; i++)
                 for (int k = 0; k < half; k++) {
                         double c = (double)table[i / n_heads * head_dim + k];
@@ -95,6 +104,7 @@ static void rope(struct ops *o, int dim, int n_rows)
                 }
         test_free(x);
         test_free(y);
+        test_free(pairs);
         test_free(table);
 }
 
