@@ -108,15 +108,15 @@ VEC_INLINE void dots_step(const enum dyn_dtype dtype, const bool spare, const in
 
 // The last n < VEC products.
 VEC_INLINE void dots_part(const enum dyn_dtype dtype, const int outs, const int rows, vec acc[][DOTS_ROWS],
-        const char *w, size_t w_step, const float *x, size_t x_step, size_t n)
+        const struct lines *w, const struct lines *x, size_t n)
 {
         VEC_UNROLL
         for (int j = 0; j < rows; j++) {
-                vec b = vec_load_part(x + (size_t)j * x_step, DYN_F32, n);
+                vec b = vec_load_part(line_at(x, x->at, j), DYN_F32, n);
 
                 VEC_UNROLL
                 for (int i = 0; i < outs; i++)
-                        acc[i][j] = vec_fma(vec_load_part(w + (size_t)i * w_step, dtype, n), b, acc[i][j]);
+                        acc[i][j] = vec_fma(vec_load_part(line_at(w, w->at, i), dtype, n), b, acc[i][j]);
         }
 }
 
@@ -131,12 +131,10 @@ VEC_INLINE vec nth(const int rows, vec acc[][DOTS_ROWS], const int t, const int 
 VEC_INLINE void dots_tile(const enum dyn_dtype dtype, const bool spare, const int outs, const int rows,
         const struct tile_dots *d, size_t o, size_t far, size_t row)
 {
-        const char *w = (const char *)d->w + o * d->w_bytes;
-        const float *x = d->x + row * d->x_step;
         float *y = d->y + row * d->y_step + o;
-        const size_t w_step = far * d->w_bytes, x_step = d->x_step, size = vec_bytes(dtype);
-        const size_t n = (size_t)d->n, whole = n / VEC * VEC, in_line = LINE / size / VEC;
-        struct lines ws = lines_of(w, w_step), xs = lines_of(x, x_step * sizeof *x);
+        const size_t vecs = (size_t)d->n / VEC, in_line = LINE / vec_bytes(dtype) / VEC;
+        struct lines w = lines_of((const char *)d->w + o * d->w_bytes, far * d->w_bytes);
+        struct lines x = lines_of(d->x + row * d->x_step, d->x_step * sizeof *d->x);
         vec acc[DOTS_OUTS][DOTS_ROWS];
 
         VEC_UNROLL
@@ -144,21 +142,21 @@ VEC_INLINE void dots_tile(const enum dyn_dtype dtype, const bool spare, const in
                 VEC_UNROLL
         for (int j = 0; j < rows; j++)
                 acc[i][j] = vec_zero();
-        for (size_t k = 0; k < whole / VEC / in_line; k++) {
-                const char *next = ws.at + d->ahead;
+        for (size_t k = 0; k < vecs / in_line; k++) {
+                const char *next = w.at + d->ahead;
 
                 PIN(next);
                 VEC_UNROLL
                 for (int i = 0; i < outs; i++)
-                        vec_fetch(line_at(&ws, next, i));
+                        vec_fetch(line_at(&w, next, i));
                 VEC_UNROLL
                 for (size_t i = 0; i < in_line; i++)
-                        dots_step(dtype, spare, outs, rows, acc, &ws, &xs);
+                        dots_step(dtype, spare, outs, rows, acc, &w, &x);
         }
-        for (size_t k = 0; k < whole / VEC % in_line; k++)
-                dots_step(dtype, spare, outs, rows, acc, &ws, &xs);
-        if (whole < n)
-                dots_part(dtype, outs, rows, acc, w + whole * size, w_step, x + whole, x_step, n - whole);
+        for (size_t k = 0; k < vecs % in_line; k++)
+                dots_step(dtype, spare, outs, rows, acc, &w, &x);
+        if (d->n % VEC != 0)
+                dots_part(dtype, outs, rows, acc, &w, &x, (size_t)d->n % VEC);
         float sums[DOTS_OUTS * DOTS_ROWS + 3];
 
         VEC_UNROLL

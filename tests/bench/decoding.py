@@ -29,9 +29,9 @@ def run(server, adapters, rows, n_tokens, draw):
     return time.perf_counter() - began
 
 
-def decode(server, adapters, rows, draw):
-    """Seconds that decoding took, from a run with one token and one with more."""
-    short, long = run(server, adapters, rows, 1, draw), run(server, adapters, rows, 1 + N_ANSWER, draw)
+def decode(server, adapters, rows, draw, n=N_ANSWER):
+    """Seconds that decoding n tokens took, from a run with one token and one with more."""
+    short, long = run(server, adapters, rows, 1, draw), run(server, adapters, rows, 1 + n, draw)
     return long - short
 
 
