@@ -40,9 +40,6 @@
 
 _Static_assert(TILE_COLUMNS % (SUMS_VECS * VEC) == 0, "a tile of sums stays within a block of columns");
 
-// Up to so many rows of x, all of them are done for a tile of w while it is in the first cache.
-#define FEW_ROWS 16
-
 // Rows at equal distances: where the first is, and the multiples of the distance that an address cannot scale by
 // itself. Kept so, all rows of a tile and what is fetched take few registers; gcc has to be kept from pointers of its
 // own.
@@ -170,48 +167,17 @@ VEC_INLINE void dots_tile(const enum dyn_dtype dtype, const bool spare, const in
                 y[(size_t)j * d->y_step + (size_t)i * far] = sums[i * rows + j];
 }
 
-// A tile of as many rows as are left, at most `most`.
-VEC_INLINE void dots_left(const enum dyn_dtype dtype, const bool spare, const int outs, const int most,
-        const struct tile_dots *d, size_t o, size_t far, size_t row)
+// All outputs for rows row .. row + rows - 1.
+VEC_INLINE void dots_rows(
+        const enum dyn_dtype dtype, const int outs, const int rows, const struct tile_dots *d, size_t row)
 {
-        size_t left = (size_t)d->n_rows - row;
+        const bool spare = outs * rows <= SPARING;
+        size_t n_out = (size_t)d->n_out, far = n_out / (size_t)outs;
 
-        if (DOTS_ROWS >= 8 && most >= 8 && left >= 8)
-                dots_tile(dtype, spare, outs, 8, d, o, far, row);
-        else if (DOTS_ROWS >= 7 && most >= 7 && left >= 7)
-                dots_tile(dtype, spare, outs, 7, d, o, far, row);
-        else if (DOTS_ROWS >= 6 && most >= 6 && left >= 6)
-                dots_tile(dtype, spare, outs, 6, d, o, far, row);
-        else if (DOTS_ROWS >= 5 && most >= 5 && left >= 5)
-                dots_tile(dtype, spare, outs, 5, d, o, far, row);
-        else if (most >= 4 && left >= 4)
-                dots_tile(dtype, spare, outs, 4, d, o, far, row);
-        else if (most >= 3 && left >= 3)
-                dots_tile(dtype, spare, outs, 3, d, o, far, row);
-        else if (most >= 2 && left >= 2)
-                dots_tile(dtype, spare, outs, 2, d, o, far, row);
-        else
-                dots_tile(dtype, spare, outs, 1, d, o, far, row);
-}
-
-// All of d in tiles of `outs` outputs and at most `most` rows. Few rows: all of them for one tile of w after the other.
-// Many: all of w for one tile of x after the other.
-VEC_INLINE void dots_all(const enum dyn_dtype dtype, const int outs, const int most, const struct tile_dots *d)
-{
-        const bool spare = outs * most <= SPARING;
-        size_t n_out = (size_t)d->n_out, n_rows = (size_t)d->n_rows, far = n_out / (size_t)outs;
-        size_t together = n_rows <= FEW_ROWS ? n_rows : (size_t)most;
-
-        for (size_t first = 0; first < n_rows; first += together) {
-                size_t end = first + together < n_rows ? first + together : n_rows;
-
-                for (size_t o = 0; o < far; o++)
-                        for (size_t row = first; row < end; row += (size_t)most)
-                                dots_left(dtype, spare, outs, most, d, o, far, row);
-                for (size_t o = far * (size_t)outs; o < n_out; o++)
-                        for (size_t row = first; row < end; row += (size_t)most)
-                                dots_left(dtype, spare, 1, most, d, o, 1, row);
-        }
+        for (size_t o = 0; o < far; o++)
+                dots_tile(dtype, spare, outs, rows, d, o, far, row);
+        for (size_t o = far * (size_t)outs; o < n_out; o++)
+                dots_tile(dtype, spare, 1, rows, d, o, 1, row);
 }
 
 // One tile of s: `vecs` vectors from column o on, where the last of them has only `last` columns, and rows row, row +
@@ -281,9 +247,9 @@ VEC_INLINE void sums_rows(
 
 // Each tile has a function of its own, lest what one keeps in a register is missing in another.
 #define DOTS(dtype, rows, outs)                                                                                        \
-        static __attribute__((noinline)) void dots_##dtype##_##rows(const struct tile_dots *d)                         \
+        static __attribute__((noinline)) void dots_##dtype##_##rows(const struct tile_dots *d, size_t row)             \
         {                                                                                                              \
-                dots_all(dtype, outs, rows, d);                                                                        \
+                dots_rows(dtype, outs, rows, d, row);                                                                  \
         }
 DOTS_TILES(DOTS, DYN_F32)
 DOTS_TILES(DOTS, DYN_F16)
@@ -300,7 +266,7 @@ SUMS_TILES(SUMS, DYN_BF16)
 
 // By rows.
 #define DOTS_NAME(dtype, rows, outs) dots_##dtype##_##rows,
-static void (*const dots_of[][DOTS_ROWS])(const struct tile_dots *) = {
+static void (*const dots_of[][DOTS_ROWS])(const struct tile_dots *, size_t row) = {
         [DYN_F32] = {DOTS_TILES(DOTS_NAME, DYN_F32)},
         [DYN_F16] = {DOTS_TILES(DOTS_NAME, DYN_F16)},
         [DYN_BF16] = {DOTS_TILES(DOTS_NAME, DYN_BF16)},
@@ -317,8 +283,10 @@ void tile_dots(enum dyn_dtype dtype, const struct tile_dots *d)
 {
         int tiles = (d->n_rows + DOTS_ROWS - 1) / DOTS_ROWS;
 
-        if (tiles > 0)
-                dots_of[dtype][(d->n_rows + tiles - 1) / tiles - 1](d);
+        for (int row = 0, rows; tiles > 0; tiles--, row += rows) {
+                rows = (d->n_rows - row + tiles - 1) / tiles;
+                dots_of[dtype][rows - 1](d, (size_t)row);
+        }
 }
 
 void tile_sums(enum dyn_dtype dtype, const struct tile_sums *s)
