@@ -175,35 +175,26 @@ static void sum_terms(struct job *j, int line, const uint32_t *a)
         }
 }
 
-// Rounded to the nearest even in the high halves. What is not a number stays so, since of bf16 it has zeros below.
-VEC_INLINE __m512i rounded(__m512 v)
-{
-        __m512i bits = _mm512_castps_si512(v), up = _mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff));
-
-        return _mm512_mask_add_epi32(
-                up, _mm512_test_epi32_mask(bits, _mm512_set1_epi32(0x10000)), up, _mm512_set1_epi32(1));
-}
-
-// A line of a row: what is stored plus each term's sum, even columns and odd ones apart. sums: those of the line and
-// row.
-VEC_INLINE __m512i merge_line(const struct job *j, const int n_terms, __m512i stored, const float *sums)
+// A line of a row: what is stored plus each term's sum, even columns and odd ones apart. What is not a number stays so
+// when it is rounded, since of bf16 it has zeros below. sums: those of the line and row.
+VEC_INLINE __m512i merge_line(const struct job *j, __m512i stored, const float *sums)
 {
         const __m512i high = _mm512_set1_epi32((int)0xffff0000);
         __m512 even = _mm512_castsi512_ps(_mm512_slli_epi32(stored, 16));
         __m512 odd = _mm512_castsi512_ps(_mm512_and_si512(stored, high));
 
-        for (int t = 0; t < n_terms; t++, sums += sizeof *j->sums / sizeof *sums * STRETCH) {
+        for (int t = 0; t < j->m->n_terms; t++, sums += sizeof *j->sums / sizeof *sums * STRETCH) {
                 __m512 scale = _mm512_set1_ps(j->scales[t]);
 
                 even = _mm512_fmadd_ps(scale, _mm512_load_ps(sums), even);
                 odd = _mm512_fmadd_ps(scale, _mm512_load_ps(sums + OUTS * 16), odd);
         }
-        return _mm512_or_si512(_mm512_srli_epi32(rounded(even), 16), _mm512_and_si512(rounded(odd), high));
+        return _mm512_or_si512(_mm512_srli_epi32(vec_bf16_high(even), 16), _mm512_and_si512(vec_bf16_high(odd), high));
 }
 
 // A row's part of a stretch. next: what is fetched meanwhile.
-VEC_INLINE __m512i merge_row(const struct job *j, const int n_terms, char *restrict to, const char *restrict from,
-        const char *next, int row, int columns, __m512i most)
+VEC_INLINE __m512i merge_row(const struct job *j, char *restrict to, const char *restrict from, const char *next,
+        int row, int columns, __m512i most)
 {
         const __m512i magnitude = _mm512_set1_epi16(0x7fff);
         const float *sums = j->sums[0][0] + row * 16;
@@ -211,7 +202,7 @@ VEC_INLINE __m512i merge_row(const struct job *j, const int n_terms, char *restr
         for (; columns > 0;
                 columns -= COLUMNS, to += LINE, from += LINE, next += LINE, sums += sizeof *j->sums / sizeof *sums) {
                 __mmask32 some = first_columns(columns);
-                __m512i line = merge_line(j, n_terms, _mm512_maskz_loadu_epi16(some, from), sums);
+                __m512i line = merge_line(j, _mm512_maskz_loadu_epi16(some, from), sums);
 
                 __builtin_prefetch(next);
                 if (j->stream)
@@ -240,13 +231,9 @@ static void merge_tile(struct job *j, size_t row, int n_rows)
 
                 for (int i = 0; i * COLUMNS < columns; i++, a += line)
                         sum_terms(j, i, a);
-                AMX_WRITTEN();
                 for (size_t i = 0; i < (size_t)n_rows; i++)
-                        most = j->m->n_terms == 1
-                                       ? merge_row(j, 1, to + i * row_bytes, from + i * row_bytes, next + i * row_bytes,
-                                                 (int)i, columns, most)
-                                       : merge_row(j, j->m->n_terms, to + i * row_bytes, from + i * row_bytes,
-                                                 next + i * row_bytes, (int)i, columns, most);
+                        most = merge_row(j, to + i * row_bytes, from + i * row_bytes, next + i * row_bytes, (int)i,
+                                columns, most);
         }
         j->most = most;
 }

@@ -73,10 +73,10 @@ VEC_INLINE void vec_put(float *p, vec v, bool stream)
 // Rounded to the nearest even in the high halves.
 VEC_INLINE __m512i vec_bf16_high(vec v)
 {
-        __m512i bits = _mm512_castps_si512(v);
-        __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+        __m512i bits = _mm512_castps_si512(v), up = _mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff));
+        __mmask16 odd = _mm512_test_epi32_mask(bits, _mm512_set1_epi32(0x10000));
 
-        return _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+        return _mm512_mask_add_epi32(up, odd, up, _mm512_set1_epi32(1));
 }
 
 VEC_INLINE __m256i vec_bf16(vec v)

@@ -12,7 +12,6 @@
 #include "adapt/folder.h"
 #include "adapt/patches.h"
 #include "base/alloc.h"
-#include "base/aside.h"
 #include "base/clock.h"
 
 static atomic_uint_fast64_t last_id;

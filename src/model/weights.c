@@ -124,15 +124,11 @@ static enum dyn_status convert(struct weights *w, struct dyn_tensor *t, enum dyn
         if (data == NULL)
                 return dyn_fail(err, DYN_NO_MEMORY, "no memory for a tensor of %zu bytes", bytes);
         float *row = mem_array((size_t)cols, sizeof *row);
-        for (int i = 0; i < rows; i++) {
-                const char *src = (const char *)t->data + (size_t)i * from;
-
-                if (dtype == t->dtype) {
-                        memcpy(data + (size_t)i * to, src, to);
-                } else {
-                        quant_to_f32(row, t->dtype, src, cols);
-                        quant_from_f32(data + (size_t)i * to, dtype, row, cols);
-                }
+        if (dtype == t->dtype)
+                memcpy(data, t->data, bytes);
+        for (int i = 0; dtype != t->dtype && i < rows; i++) {
+                quant_to_f32(row, t->dtype, (const char *)t->data + (size_t)i * from, cols);
+                quant_from_f32(data + (size_t)i * to, dtype, row, cols);
         }
         mem_free(row);
         mapfile_drop(t->data, t->bytes);

@@ -7,11 +7,6 @@
 #include "base/alloc.h"
 #include "sched/outcome.h"
 
-static bool is_held(const struct sequence *seq)
-{
-        return atomic_load(&seq->request->held);
-}
-
 static void put_waiting(struct roster *r, struct sequence *seq)
 {
         struct sequence **at = &r->first_waiting;
@@ -87,12 +82,8 @@ void roster_finish(struct roster *r)
 void roster_retire(struct roster *r)
 {
         for (int i = r->n_running - 1; i >= 0; i--)
-                if (atomic_load(&r->running[i]->request->cancelled)) {
-                        struct sequence *seq = r->running[i];
-
-                        remove_running(r, i);
-                        end(r, seq, DYN_FINISH_CANCELLED);
-                }
+                if (atomic_load(&r->running[i]->request->cancelled))
+                        roster_end(r, r->running[i], DYN_FINISH_CANCELLED);
         for (struct sequence **at = &r->first_waiting; *at != NULL;) {
                 struct sequence *seq = *at;
 
@@ -158,7 +149,7 @@ static int youngest_held(const struct roster *r)
 {
         int i = r->n_running - 1;
 
-        while (i >= 0 && !is_held(r->running[i]))
+        while (i >= 0 && !sequence_is_held(r->running[i]))
                 i--;
         return i;
 }
@@ -167,7 +158,7 @@ static struct sequence **next_waiting(struct roster *r)
 {
         struct sequence **at = &r->first_waiting;
 
-        while (*at != NULL && is_held(*at))
+        while (*at != NULL && sequence_is_held(*at))
                 at = &(*at)->next;
         return at;
 }

@@ -12,7 +12,6 @@
 
 struct sched {
         struct sched_options o;
-        struct kv_pool *pool;
         struct outcome outcome;
         struct roster roster;
 
@@ -36,14 +35,13 @@ struct sched *sched_create(const struct sched_options *o)
         size_t vocab_size = (size_t)model_config(o->model)->vocab_size;
 
         s->o = *o;
-        s->pool = kv_pool_create(o->kv->n_pages);
         s->outcome = (struct outcome){.sampler = sampler_create((int)vocab_size),
                 .vocab_size = vocab_size,
                 .raw = mem_array(vocab_size, sizeof(float)),
                 .metrics = o->metrics,
                 .emit = o->emit,
                 .ctx = o->ctx};
-        s->roster = (struct roster){.pool = s->pool,
+        s->roster = (struct roster){.pool = kv_pool_create(o->kv->n_pages),
                 .prefix_cache = o->prefix_cache,
                 .metrics = o->metrics,
                 .emit = o->emit,
@@ -84,7 +82,7 @@ static void plan(struct sched *s)
                         .pending = sequence_pending(seq),
                         .version = place_of(s, seq),
                         .all_logits = sequence_reports_prompt(seq),
-                        .held = atomic_load(&seq->request->held),
+                        .held = sequence_is_held(seq),
                 };
         }
         s->n_shares = plan_step(s->views, s->roster.n_running, &limits, s->shares);
@@ -143,7 +141,7 @@ static void sample_and_emit(struct sched *s)
                             &finish[n_over]))
                         over[n_over++] = seq;
                 if (s->o.prefix_cache)
-                        sequence_publish(seq, s->pool);
+                        sequence_publish(seq, s->roster.pool);
         }
         for (int i = 0; i < n_over; i++)
                 roster_end(&s->roster, over[i], finish[i]);
@@ -186,8 +184,8 @@ static void back_off(struct sched *s, const struct dyn_error *err)
 static void show_gauges(struct sched *s)
 {
         metric_set(&s->o.metrics->running, s->roster.n_running);
-        metric_set(&s->o.metrics->kv_pages_used, s->o.kv->n_pages - kv_pool_available(s->pool));
-        metric_set(&s->o.metrics->kv_pages_cached, kv_pool_kept(s->pool));
+        metric_set(&s->o.metrics->kv_pages_used, s->o.kv->n_pages - kv_pool_available(s->roster.pool));
+        metric_set(&s->o.metrics->kv_pages_cached, kv_pool_kept(s->roster.pool));
 }
 
 // Before the merger decides anew: the rows were computed in the mode of before.
@@ -240,7 +238,7 @@ void sched_destroy(struct sched *s)
         if (s == NULL)
                 return;
         roster_finish(&s->roster);
-        kv_pool_destroy(s->pool);
+        kv_pool_destroy(s->roster.pool);
         sampler_destroy(s->outcome.sampler);
         mem_free(s->outcome.raw);
         mem_free(s->views);

@@ -33,6 +33,12 @@ static inline int sequence_pending(const struct sequence *s)
         return s->n_tokens - s->n_computed;
 }
 
+// Its reader is slow: it rests.
+static inline bool sequence_is_held(const struct sequence *s)
+{
+        return atomic_load(&s->request->held);
+}
+
 // Whether rows of the prompt must give logits, to report the prompt's logprobs.
 static inline bool sequence_reports_prompt(const struct sequence *s)
 {
