@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
+
+#define HUGE_BYTES ((size_t)2 << 20)
 
 // What is freed goes back to the system within a second, also when nothing is allocated any more: an adapter that was
 // unloaded leaves no memory behind. Read by jemalloc when it starts, and by nobody else; MALLOC_CONF goes over it.
@@ -79,7 +82,8 @@ void *mem_map(size_t bytes)
 
         if (p == MAP_FAILED)
                 return NULL;
-        madvise(p, bytes, MADV_HUGEPAGE);
+        if (bytes >= HUGE_BYTES) // small neighbours would fill one together and each keep all of it
+                madvise(p, bytes, MADV_HUGEPAGE);
         return p;
 }
 
@@ -87,6 +91,16 @@ void mem_unmap(void *p, size_t bytes)
 {
         if (p != NULL)
                 munmap(p, bytes);
+}
+
+void mem_drop(const void *p, size_t bytes)
+{
+        uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)p, end = begin + bytes;
+
+        begin = (begin + page - 1) / page * page;
+        end = end / page * page;
+        if (begin < end)
+                madvise((void *)begin, end - begin, MADV_DONTNEED);
 }
 
 // A number from a file of the system's, in bytes when multiplied by unit; `otherwise` if there is none.

@@ -21,8 +21,13 @@ char *mem_printf(const char *format, ...) __attribute__((format(printf, 1, 2), n
 void mem_free(void *p);
 
 // 64-byte aligned, zeroed, in whole pages of its own, or NULL when the system refuses: for the KV cache and weights.
+// Huge pages hold what is large enough for one.
 void *mem_map(size_t bytes);
 void mem_unmap(void *p, size_t bytes);
+
+// Part of a mapping, be it memory or a file, that will hardly be read again: the pages that it fills leave the process.
+// Read again they are what the file says, or zeros.
+void mem_drop(const void *p, size_t bytes);
 
 // What the system would give without swapping, under the limit of the control group if there is one; 0 if it does not
 // say.

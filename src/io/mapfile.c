@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -57,17 +56,6 @@ void mapfile_close(struct mapfile *m)
         if (m->data != NULL)
                 munmap(m->data, m->size);
         *m = (struct mapfile){0};
-}
-
-void mapfile_drop(const void *data, size_t bytes)
-{
-        uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)data, end = begin + bytes;
-
-        // Pages that others have a part in stay.
-        begin = (begin + page - 1) / page * page;
-        end = end / page * page;
-        if (begin < end)
-                madvise((void *)begin, end - begin, MADV_DONTNEED);
 }
 
 // Reads until the end or until cap bytes are there, whatever size the file said it had.

@@ -17,10 +17,6 @@ struct mapfile {
 enum dyn_status mapfile_open(struct mapfile *, const char *path, struct dyn_error *);
 void mapfile_close(struct mapfile *);
 
-// Part of a mapping that will hardly be read again and was never written: its pages leave the process's memory. They
-// stay in the system's cache, and reading them brings them back.
-void mapfile_drop(const void *data, size_t bytes);
-
 // The whole file as a NUL-terminated string (mem_free), at most max_bytes long: for configuration files.
 enum dyn_status mapfile_read_text(const char *path, size_t max_bytes, char **text, size_t *len, struct dyn_error *);
 

@@ -8,7 +8,6 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/quant.h"
-#include "io/mapfile.h"
 
 struct block {
         void *data;
@@ -131,7 +130,7 @@ static enum dyn_status convert(struct weights *w, struct dyn_tensor *t, enum dyn
                 quant_from_f32(data + (size_t)i * to, dtype, row, cols);
         }
         mem_free(row);
-        mapfile_drop(t->data, t->bytes);
+        mem_drop(t->data, t->bytes);
         t->data = data;
         t->dtype = dtype;
         t->bytes = bytes;

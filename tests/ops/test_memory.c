@@ -2,6 +2,8 @@
 #include "ops.h"
 
 #include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "cpu/half.h"
 #include "cpu/pool.h"
@@ -51,6 +53,19 @@ static void upload_and_download_carry_bytes_both_ways(void **state)
         ops_close(&o);
 }
 
+static size_t resident_bytes(char *from, size_t bytes)
+{
+        size_t page = (size_t)sysconf(_SC_PAGESIZE), n = 0;
+        char *first = from - (uintptr_t)from % page;
+        unsigned char there;
+
+        for (char *at = first; at < from + bytes; at += page) {
+                assert_int_equal(mincore(at, 1, &there), 0);
+                n += there & 1 ? page : 0;
+        }
+        return n;
+}
+
 static void pool_blocks_are_aligned_zeros_apart_from_each_other(void **state)
 {
         enum { N = 300 };
@@ -83,6 +98,28 @@ static void pool_blocks_are_aligned_zeros_apart_from_each_other(void **state)
 
         large[20000000] = 1;
         pool_free(&p, large);
+        pool_finish(&p);
+}
+
+static void a_pool_block_gives_its_pages_back_while_its_neighbours_stay(void **state)
+{
+        enum { N = 3, BYTES = 2500000, SHARED = 65536 };
+        struct pool p;
+        char *block[N];
+
+        pool_init(&p);
+        for (int i = 0; i < N; i++) {
+                block[i] = pool_alloc(&p, BYTES);
+                memset(block[i], i + 1, BYTES);
+        }
+        assert_true(resident_bytes(block[1], BYTES) >= BYTES);
+        pool_free(&p, block[1]);
+        assert_in_range(resident_bytes(block[1], BYTES), 0, 2 * SHARED);
+        for (int i = 0; i < N; i += 2)
+                for (size_t k = 0; k < BYTES; k++)
+                        assert_int_equal(block[i][k], i + 1);
+        pool_free(&p, block[0]);
+        pool_free(&p, block[2]);
         pool_finish(&p);
 }
 
@@ -217,6 +254,7 @@ int main(void)
                 cmocka_unit_test(alloc_of_more_than_there_is_answers_null),
                 cmocka_unit_test(upload_and_download_carry_bytes_both_ways),
                 cmocka_unit_test(pool_blocks_are_aligned_zeros_apart_from_each_other),
+                cmocka_unit_test(a_pool_block_gives_its_pages_back_while_its_neighbours_stay),
                 cmocka_unit_test(halves_widen_to_their_value),
                 cmocka_unit_test(halves_narrow_to_the_nearest_even),
                 cmocka_unit_test(kv_write_narrows_alike_on_every_backend),

@@ -65,10 +65,10 @@ static void what_is_dropped_leaves_the_process_and_comes_back_when_read(void **s
                 text[i] = (char)('a' + i % 23);
         assert_int_equal(mapfile_open(&m, scratch_write("a", text, size), NULL), DYN_OK);
         assert_memory_equal(m.data, text, size);
-        mapfile_drop((char *)m.data + 1, size - 2); // the first and the last page are not whole
+        mem_drop((char *)m.data + 1, size - 2); // the first and the last page are not whole
         for (size_t i = 0; i < 4; i++)
                 assert_int_equal(is_present((char *)m.data + i * page), i == 0 || i == 3);
-        mapfile_drop(m.data, page - 1);
+        mem_drop(m.data, page - 1);
         assert_true(is_present(m.data));
         assert_memory_equal(m.data, text, size);
         mapfile_close(&m);
