@@ -57,12 +57,13 @@ struct dyn_linear {
 
 #define DYN_PAGE_TOKENS 16 // tokens in a page of the KV cache
 
-// The whole KV cache: one index space of pages for all layers. k and v: (device) (n_layers, n_pages, n_kv_heads,
-// DYN_PAGE_TOKENS, head_dim).
+// The whole KV cache: one index space of pages for all layers. The elements of K lie beside those of the page's other
+// positions, so that a vector holds as many positions' scores and none is summed across its lanes.
 struct dyn_kv {
         enum dyn_dtype dtype; // F32 or F16
         int n_layers, n_pages, n_kv_heads, head_dim;
-        void *k, *v;
+        void *k; // (device) (n_layers, n_pages, n_kv_heads, head_dim, DYN_PAGE_TOKENS)
+        void *v; // (device) (n_layers, n_pages, n_kv_heads, DYN_PAGE_TOKENS, head_dim)
 };
 
 // Consecutive rows of one sequence: row first_row + i is the token at position first_pos + i; its KV lives in

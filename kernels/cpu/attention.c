@@ -1,26 +1,16 @@
-// Attention of the fast backend. A row's positions are taken in chunks of CHUNK, counted from position 0; a chunk gives
-// a part: its largest score, the sum of its exponentials and the sum of V weighted with them. The parts of a row are
-// merged in order. So a row's bits follow from its own position alone, and it is free who computes the parts: with many
-// rows, blocks of rows of one span and one KV head go through the chunks together and share K and V in the caches;
-// with few rows and long contexts the chunks are spread over the team and merged at the end.
+// Attention of the fast backend. A row's positions are taken in chunks, counted from position 0; a chunk gives a part:
+// its largest score, the sum of its exponentials and the sum of V weighted with them (attention_chunk.h). The parts of
+// a row are merged in order. So a row's bits follow from its own position alone, and it is free who computes the parts:
+// with many rows, blocks of rows of one span and one KV head go through the chunks together and share each load of K
+// and V; with few rows and long contexts the chunks are spread over the team and merged at the end.
 #include <assert.h>
-#include <math.h>
 #include <string.h>
 
 #include "base/threads.h"
+#include "cpu/attention_chunk.h"
 #include "cpu/device.h"
 #include "cpu/fast.h"
-#include "cpu/tile.h"
 #include "cpu/vec.h"
-
-#define CHUNK       256 // positions
-#define CHUNK_PAGES (CHUNK / DYN_PAGE_TOKENS)
-#define AHEAD_PAGES 2    // measured best
-#define BLOCK_ROWS  16   // rows that share a chunk
-#define TILE_HEADS  8    // heads of one KV head that share each load of K and V
-#define TILE_FLOATS 1024 // TILE_HEADS times head_dim is held to this
-
-_Static_assert(CHUNK % DYN_PAGE_TOKENS == 0 && CHUNK % VEC == 0, "chunks are whole pages and vectors");
 
 struct attention {
         float *out;     // (n_rows, n_heads * head_dim)
@@ -35,119 +25,13 @@ struct attention {
         int n_chunks;
 };
 
-// One head's part: the sum of exp(score - best) * V, which `acc` holds, the sum of exp(score - best), and best itself.
-struct part {
-        float best, sum;
-};
-
-static size_t page_bytes(const struct dyn_kv *kv)
-{
-        return (size_t)DYN_PAGE_TOKENS * (size_t)kv->head_dim * vec_bytes(kv->dtype);
-}
-
-// K or V of one KV head in page i of the span: (DYN_PAGE_TOKENS, head_dim)
-static const char *page_at(const struct attention *a, const void *cache, const struct dyn_span *span, int i, int head)
-{
-        const struct dyn_kv *kv = a->kv;
-        size_t page = (size_t)a->layer * (size_t)kv->n_pages + (size_t)span->pages[i];
-
-        assert(span->pages[i] >= 0 && span->pages[i] < kv->n_pages);
-        return (const char *)cache + (page * (size_t)kv->n_kv_heads + (size_t)head) * page_bytes(kv);
-}
-
-// The pages of a chunk in the order in which they are read: n of K, n of V, and AHEAD_PAGES that may come next.
-static void list_pages(const struct attention *a, const struct dyn_span *span, int head, int first, int n,
-        const char *pages[2 * CHUNK_PAGES + AHEAD_PAGES])
-{
-        int last = (span->first_pos + span->n_rows - 1) / DYN_PAGE_TOKENS;
-
-        for (int i = 0; i < n; i++) {
-                pages[i] = page_at(a, a->kv->k, span, first + i, head);
-                pages[n + i] = page_at(a, a->kv->v, span, first + i, head);
-        }
-        for (int i = 0; i < AHEAD_PAGES; i++)
-                pages[2 * n + i] = page_at(a, a->kv->k, span, first + n + i < last ? first + n + i : last, head);
-}
-
-// What to fetch while the page is read.
-static ptrdiff_t ahead_of(const char *const *page)
-{
-        return (ptrdiff_t)((uintptr_t)page[AHEAD_PAGES] - (uintptr_t)page[0]);
-}
-
-// p[i] = exp(scale * (p[i] - largest)) for n scores; p has room up to the next multiple of VEC.
-static struct part softmax(float *p, int n, float scale)
-{
-        vec sum = vec_zero(), factor = vec_set1(scale);
-
-        for (int i = n; i % VEC; i++)
-                p[i] = p[0];
-        vec top = vec_read(p);
-
-        for (int i = VEC; i < n; i += VEC)
-                top = vec_max(top, vec_read(p + i));
-        float best = vec_largest(top);
-
-        for (int i = 0; i < n; i += VEC) {
-                vec e = vec_first(vec_exp((vec_read(p + i) - best) * factor), n - i);
-
-                vec_write(p + i, e);
-                sum += e;
-        }
-        return (struct part){.best = best * scale, .sum = vec_sum(sum)};
-}
-
-// The parts of `heads` heads of one row over n positions of a chunk. q: (heads, head_dim), acc: (heads, head_dim)
-static void chunk_part(const struct attention *a, const struct dyn_span *span, int chunk, int n, int kv_head,
-        const float *q, int heads, float *acc, struct part *part)
-{
-        const struct dyn_kv *kv = a->kv;
-        float p[TILE_HEADS][CHUNK];
-        size_t dim = (size_t)kv->head_dim, row_bytes = dim * vec_bytes(kv->dtype);
-        int n_pages = (n + DYN_PAGE_TOKENS - 1) / DYN_PAGE_TOKENS;
-        const char *pages[2 * CHUNK_PAGES + AHEAD_PAGES];
-        struct tile_dots dots = {
-                .w_bytes = row_bytes, .x = q, .x_step = dim, .y_step = CHUNK, .n = kv->head_dim, .n_rows = heads};
-        struct tile_sums sums = {.b_bytes = row_bytes,
-                .block_bytes = TILE_COLUMNS * vec_bytes(kv->dtype),
-                .c_step = CHUNK,
-                .y = acc,
-                .y_step = dim,
-                .scale = 1.0f,
-                .n_out = kv->head_dim,
-                .n_rows = heads};
-
-        list_pages(a, span, kv_head, chunk * CHUNK_PAGES, n_pages, pages);
-        for (int i = 0; i < n_pages; i++) {
-                int left = n - i * DYN_PAGE_TOKENS;
-
-                dots.w = pages[i];
-                dots.y = p[0] + i * DYN_PAGE_TOKENS;
-                dots.n_out = left < DYN_PAGE_TOKENS ? left : DYN_PAGE_TOKENS;
-                dots.ahead = ahead_of(&pages[i]);
-                tile_dots(kv->dtype, &dots);
-        }
-        for (int h = 0; h < heads; h++)
-                part[h] = softmax(p[h], n, 1.0f / sqrtf((float)dim));
-        memset(acc, 0, (size_t)heads * dim * sizeof *acc);
-        for (int i = 0; i < n_pages; i++) {
-                int left = n - i * DYN_PAGE_TOKENS;
-
-                sums.b = pages[n_pages + i];
-                sums.c = p[0] + i * DYN_PAGE_TOKENS;
-                sums.n = left < DYN_PAGE_TOKENS ? left : DYN_PAGE_TOKENS;
-                sums.ahead = ahead_of(&pages[n_pages + i]);
-                tile_sums(kv->dtype, &sums);
-        }
-}
-
 static float exp_of(float x)
 {
         return vec_exp(vec_set1(x))[0];
 }
 
 // Adds part b to part a of one head. to, acc: (head_dim)
-static void merge(struct part *a, float *to, const struct part *b, const float *acc, size_t dim)
+static void merge(struct attention_part *a, float *to, const struct attention_part *b, const float *acc, size_t dim)
 {
         float best = a->best > b->best ? a->best : b->best;
         float by_a = exp_of(a->best - best), by_b = exp_of(b->best - best);
@@ -158,7 +42,7 @@ static void merge(struct part *a, float *to, const struct part *b, const float *
         a->best = best;
 }
 
-static void finish(const struct part *a, float *out, size_t dim)
+static void finish(const struct attention_part *a, float *out, size_t dim)
 {
         float by = 1.0f / a->sum;
 
@@ -173,43 +57,55 @@ static size_t head_at(const struct attention *a, int row, int head)
 
 static int chunks_of(int n_positions)
 {
-        return (n_positions + CHUNK - 1) / CHUNK;
+        return (n_positions + ATTENTION_CHUNK - 1) / ATTENTION_CHUNK;
 }
 
-// n_rows rows of a span from row i on, for `heads` heads of one KV head.
-static void block_of_rows(
-        const struct attention *a, const struct dyn_span *span, int i, int n_rows, int kv_head, int head, int heads)
+// q of the block's heads, row after row.
+static void gather_q(const struct attention *a, const struct attention_block *b, float *q)
+{
+        size_t n = (size_t)(b->heads * a->kv->head_dim);
+
+        for (int i = 0; i < b->n_rows; i++)
+                memcpy(q + (size_t)i * n, a->q + head_at(a, b->span->first_row + b->first + i, b->head), n * sizeof *q);
+}
+
+// The rows of a block, chunk after chunk; those that came to their last position leave.
+static void attend(const struct attention *a, struct attention_block b)
 {
         size_t dim = (size_t)a->kv->head_dim;
-        struct part state[BLOCK_ROWS][TILE_HEADS], part[TILE_HEADS];
-        float acc[TILE_FLOATS];
-        int last = span->first_pos + i + n_rows - 1;
+        struct attention_part state[ATTENTION_ROWS * ATTENTION_HEADS], part[ATTENTION_ROWS * ATTENTION_HEADS];
+        float q[ATTENTION_ROWS * ATTENTION_FLOATS], acc[ATTENTION_ROWS * ATTENTION_FLOATS];
+        int n_rows = b.n_rows, row = b.span->first_row + b.first, heads = b.heads;
 
-        for (int chunk = 0; chunk * CHUNK <= last; chunk++)
-                for (int r = 0; r < n_rows; r++) {
-                        int row = span->first_row + i + r, n = span->first_pos + i + r + 1 - chunk * CHUNK;
-                        float *out = a->out + head_at(a, row, head);
-                        const float *q = a->q + head_at(a, row, head);
+        gather_q(a, &b, q);
+        b.q = q;
+        for (int chunk = 0; b.n_rows > 0; chunk++) {
+                int done = n_rows - b.n_rows;
 
-                        if (n <= 0)
-                                continue;
-                        n = n < CHUNK ? n : CHUNK;
-                        if (chunk == 0) {
-                                chunk_part(a, span, 0, n, kv_head, q, heads, out, state[r]);
-                                continue;
-                        }
-                        chunk_part(a, span, chunk, n, kv_head, q, heads, acc, part);
-                        for (int h = 0; h < heads; h++)
-                                merge(&state[r][h], out + (size_t)h * dim, &part[h], acc + (size_t)h * dim, dim);
+                attention_chunk(&b, chunk, acc, part);
+                for (int i = 0; i < b.n_rows * heads; i++) {
+                        float *out = a->out + head_at(a, row + done + i / heads, b.head + i % heads);
+                        struct attention_part *so_far = &state[done * heads + i];
+
+                        if (chunk > 0)
+                                merge(so_far, out, &part[i], acc + (size_t)i * dim, dim);
+                        else
+                                memcpy(out, acc + (size_t)i * dim, dim * sizeof *out);
+                        if (chunk == 0)
+                                *so_far = part[i];
                 }
-        for (int r = 0; r < n_rows; r++)
-                for (int h = 0; h < heads; h++)
-                        finish(&state[r][h], a->out + head_at(a, span->first_row + i + r, head + h), dim);
+                for (; b.n_rows > 0 && attention_positions(&b, 0, chunk + 1) <= 0; b.n_rows--) {
+                        b.first++;
+                        b.q += (size_t)heads * dim;
+                }
+        }
+        for (int i = 0; i < n_rows * heads; i++)
+                finish(&state[i], a->out + head_at(a, row + i / heads, b.head + i % heads), dim);
 }
 
 static int blocks_of(const struct dyn_span *span)
 {
-        return (span->n_rows + BLOCK_ROWS - 1) / BLOCK_ROWS;
+        return (span->n_rows + ATTENTION_ROWS - 1) / ATTENTION_ROWS;
 }
 
 // Item: a block of rows of one span, with one KV head.
@@ -221,11 +117,17 @@ static void rows_item(void *arg, int item)
 
         for (; block >= blocks_of(span); span++)
                 block -= blocks_of(span);
-        int i = block * BLOCK_ROWS, left = span->n_rows - i;
+        int i = block * ATTENTION_ROWS, left = span->n_rows - i;
 
         for (int g = 0; g < a->group; g += a->tile)
-                block_of_rows(a, span, i, left < BLOCK_ROWS ? left : BLOCK_ROWS, kv_head, kv_head * a->group + g,
-                        a->group - g < a->tile ? a->group - g : a->tile);
+                attend(a, (struct attention_block){.kv = a->kv,
+                                  .layer = a->layer,
+                                  .span = span,
+                                  .first = i,
+                                  .n_rows = left < ATTENTION_ROWS ? left : ATTENTION_ROWS,
+                                  .kv_head = kv_head,
+                                  .head = kv_head * a->group + g,
+                                  .heads = a->group - g < a->tile ? a->group - g : a->tile});
 }
 
 // Where the part of a row's chunk is kept while chunks are spread: acc, then best and sum.
@@ -247,17 +149,18 @@ static void chunk_item(void *arg, int item)
 
         for (; i >= span->n_rows; span++)
                 i -= span->n_rows;
-        int n = span->first_pos + i + 1 - chunk * CHUNK;
-        float acc[TILE_FLOATS];
-        struct part part[TILE_HEADS];
+        float acc[ATTENTION_FLOATS];
+        struct attention_part part[ATTENTION_HEADS];
+        struct attention_block b = {
+                .kv = a->kv, .layer = a->layer, .span = span, .first = i, .n_rows = 1, .kv_head = kv_head};
 
-        for (int g = 0; g < a->group && n > 0; g += a->tile) {
-                int head = kv_head * a->group + g, heads = a->group - g < a->tile ? a->group - g : a->tile;
-
-                chunk_part(a, span, chunk, n < CHUNK ? n : CHUNK, kv_head, a->q + head_at(a, span->first_row + i, head),
-                        heads, acc, part);
-                for (int h = 0; h < heads; h++) {
-                        float *to = part_at(a, nth, head + h, chunk);
+        for (int g = 0; g < a->group && attention_positions(&b, 0, chunk) > 0; g += a->tile) {
+                b.head = kv_head * a->group + g;
+                b.heads = a->group - g < a->tile ? a->group - g : a->tile;
+                b.q = a->q + head_at(a, span->first_row + i, b.head);
+                attention_chunk(&b, chunk, acc, part);
+                for (int h = 0; h < b.heads; h++) {
+                        float *to = part_at(a, nth, b.head + h, chunk);
 
                         memcpy(to, acc + (size_t)h * dim, dim * sizeof *to);
                         to[dim] = part[h].best;
@@ -273,13 +176,14 @@ static void merge_row(const struct attention *a, int nth, int row, int n_positio
         for (int head = 0; head < a->n_heads; head++) {
                 float *out = a->out + head_at(a, row, head);
                 const float *first = part_at(a, nth, head, 0);
-                struct part state = {.best = first[dim], .sum = first[dim + 1]};
+                struct attention_part state = {.best = first[dim], .sum = first[dim + 1]};
 
                 memcpy(out, first, dim * sizeof *out);
                 for (int chunk = 1; chunk < chunks_of(n_positions); chunk++) {
                         const float *from = part_at(a, nth, head, chunk);
 
-                        merge(&state, out, &(struct part){.best = from[dim], .sum = from[dim + 1]}, from, dim);
+                        merge(&state, out, &(struct attention_part){.best = from[dim], .sum = from[dim + 1]}, from,
+                                dim);
                 }
                 finish(&state, out, dim);
         }
@@ -304,7 +208,8 @@ void fast_attention(struct dyn_device *dev, float *out, const float *q, const st
                 .layer = layer,
                 .n_heads = n_heads,
                 .group = n_heads / kv->n_kv_heads,
-                .tile = TILE_FLOATS / kv->head_dim < TILE_HEADS ? TILE_FLOATS / kv->head_dim : TILE_HEADS,
+                .tile = ATTENTION_FLOATS / kv->head_dim < ATTENTION_HEADS ? ATTENTION_FLOATS / kv->head_dim
+                                                                          : ATTENTION_HEADS,
                 .spans = spans,
                 .n_spans = n_spans,
                 .parts = dev->scratch};

@@ -303,24 +303,33 @@ static void plain_rope(
         }
 }
 
-// The first element of a position's K or V of one head, counted in elements.
-static size_t kv_at(const struct dyn_kv *kv, int layer, int head, const struct dyn_span *span, int pos)
+// The first element of the page of one head that a position is in, counted in elements.
+static size_t page_at(const struct dyn_kv *kv, int layer, int head, const struct dyn_span *span, int pos)
 {
         size_t page = (size_t)layer * (size_t)kv->n_pages + (size_t)span->pages[pos / DYN_PAGE_TOKENS];
-        size_t slot =
-                (page * (size_t)kv->n_kv_heads + (size_t)head) * DYN_PAGE_TOKENS + (size_t)(pos % DYN_PAGE_TOKENS);
 
         assert(span->pages[pos / DYN_PAGE_TOKENS] >= 0 && span->pages[pos / DYN_PAGE_TOKENS] < kv->n_pages);
-        return slot * (size_t)kv->head_dim;
+        return (page * (size_t)kv->n_kv_heads + (size_t)head) * DYN_PAGE_TOKENS * (size_t)kv->head_dim;
 }
 
-static void kv_store(const struct dyn_kv *kv, void *to, size_t at, const float *x)
+// A position's K: every DYN_PAGE_TOKENS-th element from here on.
+static size_t k_at(const struct dyn_kv *kv, int layer, int head, const struct dyn_span *span, int pos)
 {
-        for (size_t k = 0; k < (size_t)kv->head_dim; k++)
+        return page_at(kv, layer, head, span, pos) + (size_t)(pos % DYN_PAGE_TOKENS);
+}
+
+static size_t v_at(const struct dyn_kv *kv, int layer, int head, const struct dyn_span *span, int pos)
+{
+        return page_at(kv, layer, head, span, pos) + (size_t)(pos % DYN_PAGE_TOKENS) * (size_t)kv->head_dim;
+}
+
+static void kv_store(const struct dyn_kv *kv, void *to, size_t at, size_t step, const float *x)
+{
+        for (size_t k = 0; k < (size_t)kv->head_dim; k++, at += step)
                 if (kv->dtype == DYN_F16)
-                        ((uint16_t *)to)[at + k] = half_to_f16(x[k]);
+                        ((uint16_t *)to)[at] = half_to_f16(x[k]);
                 else
-                        ((float *)to)[at + k] = x[k];
+                        ((float *)to)[at] = x[k];
 }
 
 static void plain_kv_write(struct dyn_device *dev, const struct dyn_kv *kv, int layer, const float *k, const float *v,
@@ -334,10 +343,10 @@ static void plain_kv_write(struct dyn_device *dev, const struct dyn_kv *kv, int 
                         for (int head = 0; head < kv->n_kv_heads; head++) {
                                 size_t row = (size_t)(spans[s].first_row + i);
                                 size_t from = (row * (size_t)kv->n_kv_heads + (size_t)head) * (size_t)kv->head_dim;
-                                size_t at = kv_at(kv, layer, head, &spans[s], spans[s].first_pos + i);
+                                int pos = spans[s].first_pos + i;
 
-                                kv_store(kv, kv->k, at, k + from);
-                                kv_store(kv, kv->v, at, v + from);
+                                kv_store(kv, kv->k, k_at(kv, layer, head, &spans[s], pos), DYN_PAGE_TOKENS, k + from);
+                                kv_store(kv, kv->v, v_at(kv, layer, head, &spans[s], pos), 1, v + from);
                         }
 }
 
@@ -354,6 +363,7 @@ struct attention {
 static void attend(const struct attention *a, const struct dyn_span *span, int i, int head)
 {
         const struct dyn_kv *kv = a->kv;
+        int kv_head = head / (a->n_heads / kv->n_kv_heads);
         size_t dim = (size_t)kv->head_dim, row = (size_t)(span->first_row + i);
         size_t at_row = (row * (size_t)a->n_heads + (size_t)head) * dim;
         const float *q = a->q + at_row;
@@ -362,8 +372,12 @@ static void attend(const struct attention *a, const struct dyn_span *span, int i
 
         memset(out, 0, dim * sizeof *out);
         for (int pos = 0; pos <= span->first_pos + i; pos++) {
-                size_t at = kv_at(kv, a->layer, head / (a->n_heads / kv->n_kv_heads), span, pos);
-                float score = dot(kv->dtype, row_of(kv->k, kv->dtype, at, 1), q, dim) * scale;
+                size_t key = k_at(kv, a->layer, kv_head, span, pos), at = v_at(kv, a->layer, kv_head, span, pos);
+                float score = 0;
+
+                for (size_t k = 0; k < dim; k++)
+                        score += q[k] * half_load(kv->k, kv->dtype, key + k * DYN_PAGE_TOKENS);
+                score *= scale;
                 float shrink = score > best ? expf(best - score) : 1.0f;
 
                 best = score > best ? score : best;

@@ -155,17 +155,17 @@ struct kv_write {
         int layer;
         const float *k, *v; // (n_rows, n_kv_heads * head_dim)
         const struct dyn_span *spans;
+        int n_spans;
 };
 
-static void store_kv(const struct dyn_kv *kv, void *cache, size_t at, const float *x)
+// n elements of V, beside each other.
+static void store_v(const struct dyn_kv *kv, size_t at, const float *x, size_t n)
 {
-        size_t n = (size_t)kv->head_dim;
-
         if (kv->dtype == DYN_F32) {
-                memcpy((float *)cache + at, x, n * sizeof *x);
+                memcpy((float *)kv->v + at, x, n * sizeof *x);
                 return;
         }
-        uint16_t *to = (uint16_t *)cache + at;
+        uint16_t *to = (uint16_t *)kv->v + at;
 
         for (size_t i = 0; i < n; i += VEC) {
                 size_t part = part_of(n, i);
@@ -176,39 +176,54 @@ static void store_kv(const struct dyn_kv *kv, void *cache, size_t at, const floa
         }
 }
 
-static void kv_write_row(void *arg, int row)
+// n elements of K, DYN_PAGE_TOKENS apart.
+static void store_k(const struct dyn_kv *kv, size_t at, const float *x, size_t n)
+{
+        for (size_t i = 0; i < n; i += VEC) {
+                size_t part = part_of(n, i), count = part ? part : VEC;
+                uint16_t half[VEC];
+
+                if (kv->dtype == DYN_F16)
+                        vec_write_f16(half, load(x + i, part));
+                for (size_t k = 0; k < count; k++, at += DYN_PAGE_TOKENS)
+                        if (kv->dtype == DYN_F16)
+                                ((uint16_t *)kv->k)[at] = half[k];
+                        else
+                                ((float *)kv->k)[at] = x[i + k];
+        }
+}
+
+// Item: all rows of one head. Pages are a head's own, and so are the lines of the caches that are written.
+static void kv_write_head(void *arg, int head)
 {
         const struct kv_write *w = arg;
         const struct dyn_kv *kv = w->kv;
-        const struct dyn_span *span = w->spans;
-
-        for (; row >= span->n_rows; span++)
-                row -= span->n_rows;
-        int pos = span->first_pos + row, page = span->pages[pos / DYN_PAGE_TOKENS];
         size_t dim = (size_t)kv->head_dim, heads = (size_t)kv->n_kv_heads;
-        size_t from = ((size_t)span->first_row + (size_t)row) * heads * dim;
 
-        assert(page >= 0 && page < kv->n_pages);
-        for (size_t head = 0; head < heads; head++) {
-                size_t slab = ((size_t)w->layer * (size_t)kv->n_pages + (size_t)page) * heads + head;
-                size_t at = (slab * DYN_PAGE_TOKENS + (size_t)(pos % DYN_PAGE_TOKENS)) * dim;
+        for (const struct dyn_span *span = w->spans; span < w->spans + w->n_spans; span++)
+                for (int row = 0; row < span->n_rows; row++) {
+                        int pos = span->first_pos + row, page = span->pages[pos / DYN_PAGE_TOKENS];
+                        size_t slab = ((size_t)w->layer * (size_t)kv->n_pages + (size_t)page) * heads + (size_t)head;
+                        size_t at = slab * DYN_PAGE_TOKENS * dim, slot = (size_t)(pos % DYN_PAGE_TOKENS);
+                        size_t from = ((size_t)(span->first_row + row) * heads + (size_t)head) * dim;
 
-                store_kv(kv, kv->k, at, w->k + from + head * dim);
-                store_kv(kv, kv->v, at, w->v + from + head * dim);
-        }
+                        assert(page >= 0 && page < kv->n_pages);
+                        store_k(kv, at + slot, w->k + from, dim);
+                        store_v(kv, at + slot * dim, w->v + from, dim);
+                }
 }
 
 void fast_kv_write(struct dyn_device *dev, const struct dyn_kv *kv, int layer, const float *k, const float *v,
         const struct dyn_span *spans, int n_spans)
 {
-        struct kv_write w = {kv, layer, k, v, spans};
+        struct kv_write w = {kv, layer, k, v, spans, n_spans};
         int n_rows = 0;
 
         assert(kv->dtype == DYN_F32 || kv->dtype == DYN_F16);
         assert(layer >= 0 && layer < kv->n_layers);
         for (int s = 0; s < n_spans; s++)
                 n_rows += spans[s].n_rows;
-        cpu_spread(dev, kv_write_row, &w, n_rows, 4 * PASS_NS * n_rows * kv->n_kv_heads * kv->head_dim);
+        cpu_spread(dev, kv_write_head, &w, kv->n_kv_heads, 4 * PASS_NS * n_rows * kv->n_kv_heads * kv->head_dim);
 }
 
 struct elements {

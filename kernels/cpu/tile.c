@@ -36,7 +36,8 @@
 #define SUMS_ROWS               3
 #define SUMS_VECS               8
 #endif
-#define SPARING 8
+#define SPARING    8
+#define SUMS_LEAST 16 // columns, the positions of a page of K, that are done at once where there are no more
 
 _Static_assert(TILE_COLUMNS % (SUMS_VECS * VEC) == 0, "a tile of sums stays within a block of columns");
 
@@ -239,6 +240,8 @@ VEC_INLINE void sums_rows(
 
         for (; o + columns <= n_out; o += columns)
                 sums_tile(dtype, spare, vecs, rows, s, o, VEC, row);
+        for (; VEC < SUMS_LEAST && o + SUMS_LEAST <= n_out; o += SUMS_LEAST)
+                sums_tile(dtype, spare, SUMS_LEAST / VEC, rows, s, o, VEC, row);
         for (; o + VEC <= n_out; o += VEC)
                 sums_tile(dtype, spare, 1, rows, s, o, VEC, row);
         if (o < n_out)

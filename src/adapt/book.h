@@ -1,7 +1,6 @@
-// The insides of the registry, shared by registry.c (names, versions, counting), book.c (entries) and loads.c (what
-// runs on the pool).
-// Nobody else includes this. Loop thread, but for what a load's worker reads: base, store, roots and host, which
-// never change.
+// The insides of the registry, for the files that it is made of: registry.c has names, versions and counting, book.c
+// entries, loads.h what runs on the pool. Nobody else includes this. Loop thread, but for what a load's worker reads:
+// base, store, roots and host, which never change.
 #ifndef DYNLORA_ADAPT_BOOK_H
 #define DYNLORA_ADAPT_BOOK_H
 

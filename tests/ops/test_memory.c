@@ -163,11 +163,11 @@ static void kv_write_narrows_alike_on_every_backend(void **state)
         uint16_t found[2][2 * 16 * DIM], expected[2][2 * 16 * DIM] = {0};
 
         for (int i = 0; i < ROWS * DIM; i++) {
-                int at = i < 16 * DIM ? i + 16 * DIM : i - 16 * DIM;
+                int pos = i / DIM, page = pages[pos / 16] * 16 * DIM, slot = pos % 16;
 
                 k[i] *= i % 5 ? 1 : 1e5f;
-                expected[0][at] = half_to_f16(k[i]);
-                expected[1][at] = half_to_f16(v[i]);
+                expected[0][page + i % DIM * 16 + slot] = half_to_f16(k[i]);
+                expected[1][page + slot * DIM + i % DIM] = half_to_f16(v[i]);
         }
         for (int b = 0; ops_backend(b); b++) {
                 struct dyn_kv kv = {.dtype = DYN_F16, .n_layers = 1, .n_pages = 2, .n_kv_heads = 1, .head_dim = DIM};
