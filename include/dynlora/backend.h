@@ -57,8 +57,8 @@ struct dyn_linear {
 
 #define DYN_PAGE_TOKENS 16 // tokens in a page of the KV cache
 
-// The whole KV cache: one index space of pages for all layers. The elements of K lie beside those of the page's other
-// positions, so that a vector holds as many positions' scores and none is summed across its lanes.
+// The whole KV cache: one index space of pages for all layers. An element of K lies beside the same element of the
+// page's other positions, so that a vector has the score of a position in each lane, and none is summed across them.
 struct dyn_kv {
         enum dyn_dtype dtype; // F32 or F16
         int n_layers, n_pages, n_kv_heads, head_dim;

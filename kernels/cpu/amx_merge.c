@@ -14,7 +14,7 @@
 #define COLUMNS    AMX_PATCH_COLUMNS
 #define TILE       AMX_PATCH_TILE // pairs, or sums
 
-// Sums for the first outputs and for the others; A of their columns, and B of these outputs.
+// Sums for the first outputs and for the others; A of a line's even or odd columns, and B of these outputs.
 #define C0 0
 #define C1 1
 #define A0 2
@@ -41,7 +41,8 @@ struct stretch {
         char *to;
         const char *from, *next;
         size_t row_bytes;
-        int n_rows, columns, line; // its first of A
+        int n_rows, columns;
+        int line; // of A, its first
 };
 
 bool amx_merge_takes(const struct dyn_tensor *stored, const struct dyn_term *terms, int n_terms)
@@ -59,12 +60,13 @@ bool amx_merge_takes(const struct dyn_tensor *stored, const struct dyn_term *ter
 // A part of what the stretch from this line on adds.
 static void sum_part(const struct job *j, line_sums *sums, int line, int part)
 {
-        const uint32_t *b = j->b;
-        const uint32_t *a = j->a + (size_t)(line + part / 2) * (size_t)j->n_tiles * 2 * TILE + part % 2 * TILE;
         float *to = sums[part / 2][part % 2];
+        const uint32_t *a, *b = j->b;
 
-        if (line + part / 2 >= j->n_lines)
+        line += part / 2;
+        if (line >= j->n_lines)
                 return;
+        a = j->a + (size_t)line * (size_t)j->n_tiles * 2 * TILE + part % 2 * TILE;
         for (int t = 0; t < j->m->n_terms; t++, to += STRETCH * sizeof(line_sums) / sizeof *to) {
                 _tile_zero(C0);
                 _tile_zero(C1);
@@ -116,18 +118,19 @@ VEC_INLINE __m512i merge_row(const struct job *j, char *restrict to, const char 
         VEC_UNROLL
         for (int i = 0; i < STRETCH; i++) {
                 __m512i line = round_line(even[i], odd[i]);
+                __mmask32 some = amx_patches_columns(columns - i * COLUMNS);
 
                 if (stream)
                         _mm512_stream_si512((void *)(to + i * LINE), line);
                 else
-                        _mm512_mask_storeu_epi16(to + i * LINE, amx_patches_columns(columns - i * COLUMNS), line);
-                most = _mm512_max_epu16(most, _mm512_and_si512(line, magnitude));
+                        _mm512_mask_storeu_epi16(to + i * LINE, some, line);
+                most = _mm512_mask_max_epu16(most, some, most, _mm512_and_si512(line, magnitude));
         }
         return most;
 }
 
 // Row after row, in the order in which memory likes to be read and written. Between them tiles sum what the next
-// stretch adds, while memory answers.
+// stretch adds, while memory answers. Inlined with constants for columns, those of the stretch, and stream.
 VEC_INLINE void merge_stretch(struct job *j, const struct stretch *s, int columns, bool stream)
 {
         __m512i most = j->most;

@@ -1,5 +1,6 @@
-// Merging where the processor has tiles: sums of products over the ranks come from them. A high rank takes about twice
-// as long as a low one then, and not as many times as there are ranks.
+// Merging where the processor has tiles: sums of products over the ranks come from them. Those for
+// the next columns are summed while rows of these wait for memory: a high rank takes about a quarter longer than a low
+// one, and not as many times as there are ranks.
 #ifndef DYNLORA_KERNELS_CPU_AMX_MERGE_H
 #define DYNLORA_KERNELS_CPU_AMX_MERGE_H
 

@@ -87,12 +87,12 @@ static void attend(const struct attention *a, struct attention_block b)
                         float *out = a->out + head_at(a, row + done + i / heads, b.head + i % heads);
                         struct attention_part *so_far = &state[done * heads + i];
 
-                        if (chunk > 0)
+                        if (chunk > 0) {
                                 merge(so_far, out, &part[i], acc + (size_t)i * dim, dim);
-                        else
-                                memcpy(out, acc + (size_t)i * dim, dim * sizeof *out);
-                        if (chunk == 0)
-                                *so_far = part[i];
+                                continue;
+                        }
+                        memcpy(out, acc + (size_t)i * dim, dim * sizeof *out);
+                        *so_far = part[i];
                 }
                 for (; b.n_rows > 0 && attention_positions(&b, 0, chunk + 1) <= 0; b.n_rows--) {
                         b.first++;

@@ -9,7 +9,7 @@
 
 #define ALIGN 64
 
-// Blocks this large come from the system in pages of their own, huge ones where it has them.
+// Blocks this large come from the system in pages of their own.
 #define MAPPED_BYTES ((size_t)1 << 20)
 
 // What team_run costs when the members are awake, with a margin.

@@ -1,5 +1,5 @@
 // Merging on the CPU: a merged matrix is memory of its own, the checkpoint's mapping is only ever read. So restoring is
-// giving that memory back, and costs nothing. What differs between the backends is the sum of some rows.
+// giving that memory back, and costs little. What differs between the backends is the sum of some rows.
 #ifndef DYNLORA_KERNELS_CPU_MERGE_H
 #define DYNLORA_KERNELS_CPU_MERGE_H
 

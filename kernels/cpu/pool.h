@@ -1,6 +1,6 @@
 // Memory for the many small blocks of patches and merged matrices, cut one after the other from large mappings, so that
 // huge pages hold them: a step that touches the patches of many adapters would spend a tenth of its time on address
-// translation otherwise. A block's pages are given back with it, the mapping with its last block. Room is never used
+// translation otherwise. A block's pages leave the process with it, the mapping with its last block. Room is never used
 // twice, so the zeros are the system's and nobody writes them: pages are first touched by whoever fills the block. Any
 // thread.
 #ifndef DYNLORA_KERNELS_CPU_POOL_H

@@ -37,7 +37,7 @@
 #define SUMS_VECS               8
 #endif
 #define SPARING    8
-#define SUMS_LEAST 16 // columns, the positions of a page of K, that are done at once where there are no more
+#define SUMS_LEAST 16 // columns that are done at once where a tile has more: the positions of a page of K
 
 _Static_assert(TILE_COLUMNS % (SUMS_VECS * VEC) == 0, "a tile of sums stays within a block of columns");
 

@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define HUGE_BYTES ((size_t)2 << 20)
+#define HUGE_BYTES ((size_t)2 << 20) // a huge page, where the others have 4 KiB
 
 // What is freed goes back to the system within a second, also when nothing is allocated any more: an adapter that was
 // unloaded leaves no memory behind. Read by jemalloc when it starts, and by nobody else; MALLOC_CONF goes over it.

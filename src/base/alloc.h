@@ -25,8 +25,8 @@ void mem_free(void *p);
 void *mem_map(size_t bytes);
 void mem_unmap(void *p, size_t bytes);
 
-// Part of a mapping, be it memory or a file, that will hardly be read again: the pages that it fills leave the process.
-// Read again they are what the file says, or zeros.
+// Part of a mapping, be it memory or a file, whose content is hardly needed any more: the pages that it fills leave the
+// process. Read again they are what the file says, or zeros: what was written there is gone.
 void mem_drop(const void *p, size_t bytes);
 
 // What the system would give without swapping, under the limit of the control group if there is one; 0 if it does not

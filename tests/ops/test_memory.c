@@ -123,6 +123,33 @@ static void a_pool_block_gives_its_pages_back_while_its_neighbours_stay(void **s
         pool_finish(&p);
 }
 
+static void small_pool_blocks_give_their_pages_back_with_the_last_one_there(void **state)
+{
+        enum { N = 4000, BYTES = 1000, SHARED = 65536 };
+        struct pool p;
+        char *block[N];
+
+        pool_init(&p);
+        for (int i = 0; i < N; i++) {
+                block[i] = pool_alloc(&p, BYTES);
+                memset(block[i], i % 127 + 1, BYTES);
+        }
+        size_t span = (size_t)(block[N - 1] - block[0]);
+
+        for (int i = 1; i < N - 1; i += 2)
+                pool_free(&p, block[i]);
+        assert_true(resident_bytes(block[0], span) >= span);
+        for (int i = 2; i < N - 1; i += 2)
+                pool_free(&p, block[i]);
+        assert_in_range(resident_bytes(block[0], span), 0, 2 * SHARED);
+        for (int i = 0; i < N; i += N - 1) {
+                for (size_t k = 0; k < BYTES; k++)
+                        assert_int_equal(block[i][k], i % 127 + 1);
+                pool_free(&p, block[i]);
+        }
+        pool_finish(&p);
+}
+
 static void halves_widen_to_their_value(void **state)
 {
         for (uint32_t h = 0; h < 65536; h++) {
@@ -255,6 +282,7 @@ int main(void)
                 cmocka_unit_test(upload_and_download_carry_bytes_both_ways),
                 cmocka_unit_test(pool_blocks_are_aligned_zeros_apart_from_each_other),
                 cmocka_unit_test(a_pool_block_gives_its_pages_back_while_its_neighbours_stay),
+                cmocka_unit_test(small_pool_blocks_give_their_pages_back_with_the_last_one_there),
                 cmocka_unit_test(halves_widen_to_their_value),
                 cmocka_unit_test(halves_narrow_to_the_nearest_even),
                 cmocka_unit_test(kv_write_narrows_alike_on_every_backend),

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
 #include "base/quant.h"
 #include "cpu/half.h"
 
@@ -294,15 +295,13 @@ static void restore_gives_the_memory_back(void **state)
 // Row o and column k of the stored matrix become `stored`, and the patch adds `more` there.
 static void put(struct site *s, int o, int k, float stored, float more)
 {
-        size_t at = (size_t)(o * s->n_in + k);
-        float *a = (float *)s->a[0].t.data, *b = (float *)s->b[0].t.data;
-        void *to = (void *)s->stored.t.data;
+        const struct dyn_tensor *a = &s->a[0].t, *b = &s->b[0].t;
 
-        half_store(to, s->stored.t.dtype, at, stored);
-        memset(a, 0, s->a[0].t.bytes);
-        memset(b, 0, s->b[0].t.bytes);
-        a[k] = more / scale_of(0) / weight_of(0);
-        b[o] = 1;
+        half_store((void *)s->stored.t.data, s->stored.t.dtype, (size_t)(o * s->n_in + k), stored);
+        memset((void *)a->data, 0, a->bytes);
+        memset((void *)b->data, 0, b->bytes);
+        half_store((void *)a->data, a->dtype, (size_t)k, more / scale_of(0) / weight_of(0));
+        half_store((void *)b->data, b->dtype, (size_t)o * (size_t)b->shape[1], 1);
 }
 
 static void sum_that_the_type_cannot_hold_is_refused_and_restored(void **state)
@@ -340,6 +339,42 @@ static void sum_that_the_type_cannot_hold_is_refused_and_restored(void **state)
                                 }
                                 site_free(&s);
                         }
+}
+
+// Memory that the backend takes for itself may hold anything: here, infinity.
+static void soil_the_heap(void)
+{
+        for (size_t n = 1024; n <= 16384; n += 128) {
+                float *p = mem_array(n, sizeof *p);
+
+                for (size_t i = 0; i < n; i++)
+                        p[i] = INFINITY;
+                __asm__ volatile("" ::"r"(p) : "memory"); // or the compiler leaves it all out
+                mem_free(p);
+        }
+}
+
+// In sums of tiles as well, and only what is written counts, however many columns a row has.
+static void sum_of_many_ranks_is_refused_if_it_overflows_and_else_never(void **state)
+{
+        static const int ranks[MAX_TERMS] = {16}, columns[] = {7, 32, 64, 70, 96, 97, 128, 160, 161};
+
+        for (int b = 0; ops_backend(b); b++)
+                for (int i = 0; i < 9; i++) {
+                        struct site s = site(DYN_BF16, DYN_BF16, 70, columns[i], ranks);
+                        struct loaded l = load(ops_backend(b), 1, &s);
+
+                        soil_the_heap();
+                        merge_all(&l);
+                        check(&l);
+                        loaded_free(&l);
+                        put(&s, 69, columns[i] - 1, 0x1.fep127f, 0x1p119f);
+                        l = load(ops_backend(b), 1, &s);
+                        assert_int_equal(merge(&l, 0, 1, NULL), DYN_INVALID);
+                        restored(&l);
+                        loaded_free(&l);
+                        site_free(&s);
+                }
 }
 
 // Each output's weights were rounded once more by the merge: by half a unit in the last of their digits.
@@ -452,6 +487,7 @@ int main(void)
                 cmocka_unit_test(merge_over_a_merge_equals_a_fresh_one),
                 cmocka_unit_test(restore_gives_the_stored_bytes_and_answers_back),
                 cmocka_unit_test(sum_that_the_type_cannot_hold_is_refused_and_restored),
+                cmocka_unit_test(sum_of_many_ranks_is_refused_if_it_overflows_and_else_never),
                 cmocka_unit_test(merged_answers_are_those_of_the_patch_beside_it),
                 cmocka_unit_test(quantised_matrix_merges_into_bf16),
         };
