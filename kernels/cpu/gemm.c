@@ -45,8 +45,7 @@ static void plain_outputs(const struct outputs *o)
                                        .y_step = (size_t)o->w->n_out,
                                        .n = o->w->n_in,
                                        .n_out = o->n,
-                                       .n_rows = o->n_rows,
-                                       .ahead = TILE_AHEAD});
+                                       .n_rows = o->n_rows});
 }
 
 static size_t quantised_bytes(int n_in, int n_rows)

@@ -80,8 +80,7 @@ void lowrank_shrink(const struct dyn_lowrank *p, float *v, size_t v_step, const 
                                     .y_step = v_step,
                                     .n = p->n_in,
                                     .n_out = n,
-                                    .n_rows = n_rows,
-                                    .ahead = TILE_AHEAD});
+                                    .n_rows = n_rows});
 }
 
 // y[i][o] += weight * scale * sum of B[o][first + r] v[i][r] over n ranks, for n_out outputs from o on. y: (n_rows,

@@ -141,7 +141,7 @@ VEC_INLINE void dots_tile(const enum dyn_dtype dtype, const bool spare, const in
         for (int j = 0; j < rows; j++)
                 acc[i][j] = vec_zero();
         for (size_t k = 0; k < vecs / in_line; k++) {
-                const char *next = w.at + d->ahead;
+                const char *next = w.at + TILE_AHEAD;
 
                 PIN(next);
                 VEC_UNROLL

@@ -19,12 +19,10 @@ struct tile_dots {
         float *y;       // (n_rows, n_out)
         size_t y_step;
         int n, n_out, n_rows;
-        ptrdiff_t ahead; // what is fetched into the cache while a byte of w is used: the one this far behind it
 };
 
+// Fetches what is TILE_AHEAD behind the byte of w that is used: measured best for one large matrix that is in no cache.
 void tile_dots(enum dyn_dtype, const struct tile_dots *);
-
-// Measured best for `ahead` when reading one large matrix that is in no cache.
 #define TILE_AHEAD 1024
 
 // Columns of a block of b below.
@@ -41,7 +39,7 @@ struct tile_sums {
         size_t y_step;
         float scale;
         int n, n_out, n_rows;
-        ptrdiff_t ahead; // as above, of b
+        ptrdiff_t ahead; // what is fetched while a byte of b is used: the one this far behind it
 };
 
 void tile_sums(enum dyn_dtype, const struct tile_sums *);
