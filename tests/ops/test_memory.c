@@ -101,26 +101,38 @@ static void pool_blocks_are_aligned_zeros_apart_from_each_other(void **state)
         pool_finish(&p);
 }
 
+// n blocks, each full of a byte of its own.
+static void fill_blocks(struct pool *p, char **block, int n, size_t bytes)
+{
+        pool_init(p);
+        for (int i = 0; i < n; i++) {
+                block[i] = pool_alloc(p, bytes);
+                memset(block[i], i % 127 + 1, bytes);
+        }
+}
+
+// The first and the last, which are still as they were filled; the pool ends with them.
+static void free_ends(struct pool *p, char **block, int n, size_t bytes)
+{
+        for (int i = 0; i < n; i += n - 1) {
+                for (size_t k = 0; k < bytes; k++)
+                        assert_int_equal(block[i][k], i % 127 + 1);
+                pool_free(p, block[i]);
+        }
+        pool_finish(p);
+}
+
 static void a_pool_block_gives_its_pages_back_while_its_neighbours_stay(void **state)
 {
         enum { N = 3, BYTES = 2500000, SHARED = 65536 };
         struct pool p;
         char *block[N];
 
-        pool_init(&p);
-        for (int i = 0; i < N; i++) {
-                block[i] = pool_alloc(&p, BYTES);
-                memset(block[i], i + 1, BYTES);
-        }
+        fill_blocks(&p, block, N, BYTES);
         assert_true(resident_bytes(block[1], BYTES) >= BYTES);
         pool_free(&p, block[1]);
         assert_in_range(resident_bytes(block[1], BYTES), 0, 2 * SHARED);
-        for (int i = 0; i < N; i += 2)
-                for (size_t k = 0; k < BYTES; k++)
-                        assert_int_equal(block[i][k], i + 1);
-        pool_free(&p, block[0]);
-        pool_free(&p, block[2]);
-        pool_finish(&p);
+        free_ends(&p, block, N, BYTES);
 }
 
 static void small_pool_blocks_give_their_pages_back_with_the_last_one_there(void **state)
@@ -129,11 +141,7 @@ static void small_pool_blocks_give_their_pages_back_with_the_last_one_there(void
         struct pool p;
         char *block[N];
 
-        pool_init(&p);
-        for (int i = 0; i < N; i++) {
-                block[i] = pool_alloc(&p, BYTES);
-                memset(block[i], i % 127 + 1, BYTES);
-        }
+        fill_blocks(&p, block, N, BYTES);
         size_t span = (size_t)(block[N - 1] - block[0]);
 
         for (int i = 1; i < N - 1; i += 2)
@@ -142,12 +150,7 @@ static void small_pool_blocks_give_their_pages_back_with_the_last_one_there(void
         for (int i = 2; i < N - 1; i += 2)
                 pool_free(&p, block[i]);
         assert_in_range(resident_bytes(block[0], span), 0, 2 * SHARED);
-        for (int i = 0; i < N; i += N - 1) {
-                for (size_t k = 0; k < BYTES; k++)
-                        assert_int_equal(block[i][k], i % 127 + 1);
-                pool_free(&p, block[i]);
-        }
-        pool_finish(&p);
+        free_ends(&p, block, N, BYTES);
 }
 
 static void halves_widen_to_their_value(void **state)
